@@ -1,0 +1,1 @@
+"""Certified randomized linear algebra of Zarr matrices far bigger than memory."""

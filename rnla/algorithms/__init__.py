@@ -1,0 +1,1 @@
+"""Algorithms: short numpy programs over one verb, `A.sweep`."""

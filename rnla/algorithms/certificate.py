@@ -1,0 +1,201 @@
+"""Certificates: how wrong a factorisation can be, from numbers that its own sweeps left behind.
+
+* U^H A = diag(s) Vh exactly, so ||A - U_k S_k V_k^H||_F^2 = ||A||_F^2 - (s_1^2 + ... + s_k^2).
+* Lower ends: s_i <= sigma_i (Cauchy interlacing).
+* Upper ends: on an orthonormal X (n, d) with A^H A X known, let H = X^H A^H A X and R = A^H A X - X H. In the basis
+  [X, X_perp] A^H A is [[H, R^H], [R, M]], and M <= beta I makes its eigenvalues at most those of [[H, S^H], [S, beta I]]
+  (S^H S = R^H R) and beta itself.
+* beta from Gaussian probes W that the basis never saw: for the Hermitian C >= 0 on the complement with top eigenpair
+  (mu, v), W^H C^2 W >= mu^2 (W^H v)(W^H v)^H, and |W^H v|^2 is chi-squared with r degrees of freedom; so
+  mu <= sqrt(||W^H C^2 W||_2 / q) except with probability P(chi^2_r < q). This is Dixon's (1983) bound for a block of
+  probes and the square of the matrix; the trace of C is the other, certain, bound.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy.linalg
+import scipy.stats
+
+from rnla.algorithms.results import Certificate
+from rnla.arrays import Array
+from rnla.kernels.subspaces import orth
+
+PROBES = 10
+FAILURE = 1e-6  # probability that a stated bound does not hold
+RESOLVED = 1e-6  # relative width of an interval that counts as resolved
+
+
+class Evidence(NamedTuple):
+    """What the sweeps of a factorisation know of A^H A."""
+
+    energy: float  # ||A||_F^2
+    eps: float  # unit of rounding in which A was multiplied
+    X: Array  # (n, d) orthonormal
+    Z: Array  # (n, d) A^H A X
+    W: Array  # (n, r) Gaussian probes, independent of X
+    ZW: Array  # (n, r) A^H A W
+    rows: int  # m
+
+
+class Residual(NamedTuple):
+    """What a one-pass factorisation knows of the part D that it discarded."""
+
+    energy: float  # ||A||_F^2
+    eps: float
+    discarded: Array  # (r,) ||D w||^2 of independent Gaussian probes
+
+
+def chi_squared_floor(probes: int, *, complex_: bool) -> float:
+    """q with P(|W^H v|^2 < q) = FAILURE for `probes` Gaussian probes."""
+    if complex_:  # |w^H v|^2 is half a chi-squared with two degrees of freedom
+        return float(scipy.stats.chi2.ppf(FAILURE, 2 * probes)) / 2
+    return float(scipy.stats.chi2.ppf(FAILURE, probes))
+
+
+def top_eigenvalue_bound(CW: Array) -> float:
+    """Upper bound on the largest eigenvalue of C = C^H >= 0 from C W, with probability 1 - FAILURE."""
+    if CW.shape[1] == 0:
+        return np.inf
+    largest = float(np.linalg.norm(CW, 2))
+    return largest / np.sqrt(chi_squared_floor(CW.shape[1], complex_=np.iscomplexobj(CW)))
+
+
+class Spectrum(NamedTuple):
+    """Bounds on the leading eigenvalues of A^H A, and the residuals of its Ritz pairs."""
+
+    ritz: Array  # (d,) descending, each at most the eigenvalue of its rank
+    upper: Array  # (d,)
+    residuals: Array  # (d,) ||A^H A x - theta x|| / sqrt(theta)
+    noise: float  # size of rounding in these eigenvalues
+
+
+def spectrum(evidence: Evidence) -> Spectrum:
+    """Intervals of the leading eigenvalues of A^H A from what is known on X and from the probes."""
+    X, Z = evidence.X, evidence.Z
+    raw = X.conj().T @ Z
+    H = (raw + raw.conj().T) / 2
+    theta, Y = (part[..., ::-1] for part in scipy.linalg.eigh(H))
+    noise = rounding_noise(raw, evidence)
+    R = (Z - X @ H) @ Y  # columns: residuals of the Ritz vectors
+    beta = complement_bound(evidence, H)
+    sizes = np.linalg.norm(R, axis=0)
+    upper = arrow_eigenvalues(theta, R, beta)[: theta.size] + noise
+    residuals = sizes / np.sqrt(np.maximum(theta, np.finfo(np.float64).tiny))
+    return Spectrum(np.maximum(theta, 0.0), upper, residuals, noise)
+
+
+def rounding_noise(raw: Array, evidence: Evidence) -> float:
+    """Size of rounding in eigenvalues of A^H A: three times the asymmetry of X^H (A^H A X), and float64's own."""
+    asymmetry = float(np.linalg.norm(raw - raw.conj().T, 2)) / 2
+    scale = max(float(np.linalg.norm(raw, 2)), 0.0)
+    return 3 * asymmetry + 4 * np.finfo(np.float64).eps * np.sqrt(raw.shape[0]) * scale
+
+
+def complement_bound(evidence: Evidence, H: Array) -> float:
+    """beta: upper bound on the largest eigenvalue of A^H A on the complement of span(X)."""
+    X, Z = evidence.X, evidence.Z
+    certain = max(evidence.energy - float(np.trace(H).real), 0.0) + 64 * np.finfo(np.float64).eps * evidence.energy
+    PW = evidence.ZW - Z @ (X.conj().T @ evidence.W)  # A^H A (I - P) W
+    return min(certain, top_eigenvalue_bound(PW - X @ (X.conj().T @ PW)))
+
+
+def arrow_eigenvalues(theta: Array, R: Array, beta: float) -> Array:
+    """Leading eigenvalues, descending, of [[diag(theta), S^H], [S, beta I]] with S^H S = R^H R, and of beta itself."""
+    d = theta.size
+    w, V = scipy.linalg.eigh(R.conj().T @ R)
+    S = np.sqrt(np.maximum(w, 0.0))[:, None] * V.conj().T
+    arrow = np.block([[np.diag(theta), S.conj().T], [S, beta * np.eye(d)]])
+    return np.maximum(scipy.linalg.eigvalsh(arrow)[::-1], beta)
+
+
+def joint_basis(blocks: list[tuple[Array, Array]], cut: float) -> tuple[Array, Array]:
+    """Orthonormal X and A^H A X from blocks (Q, A^H A Q), the first kept intact; directions below `cut` are dropped."""
+    X, Z = blocks[0]
+    basis, triangle = np.linalg.qr(X)
+    X, Z = basis, scipy.linalg.solve_triangular(triangle.T, Z.T, lower=True).T
+    for Q, ZQ in blocks[1:]:
+        rest, Zrest = Q, ZQ
+        for _ in range(2):
+            inside = X.conj().T @ rest
+            rest, Zrest = rest - X @ inside, Zrest - Z @ inside
+        if rest.shape[1] == 0:
+            continue
+        u, s, vh = scipy.linalg.svd(rest, full_matrices=False)
+        kept = s > cut
+        X = np.hstack([X, u[:, kept]])
+        Z = np.hstack([Z, (Zrest @ vh.conj().T[:, kept]) / s[kept]])
+    return X, Z
+
+
+def certificate(
+    evidence: Evidence | Residual, s: Array, Vh: Array, k: int, *, tolerance: float | None = None
+) -> Certificate:
+    """Certificate of the leading k of the factors U^H A = diag(s) Vh: (l,), (l, n)."""
+    energy, norm = evidence.energy, float(np.sqrt(evidence.energy))
+    error = float(np.sqrt(max(energy - float(np.sum(s[:k] ** 2)), 0.0)))
+    known = spectrum(evidence) if isinstance(evidence, Evidence) else spectrum_from_residual(evidence, s)
+    floor = rounding_floor(energy, evidence.eps, known.noise, k)
+    lower, upper = intervals(known, s[:k])
+    relative = error / norm if norm > 0 else 0.0
+    residuals = np.zeros(k)
+    residuals[: known.residuals.size] = known.residuals[:k]
+    bounds = [max(error, floor)]
+    if isinstance(evidence, Evidence):
+        bounds += [probed_bound(evidence, s, Vh, k, kept) for kept in (k, s.size)]
+    else:
+        bounds.append(float(np.sqrt(residual_bound(evidence, s) + (s[k] ** 2 if s.size > k else 0.0))))
+    return Certificate(
+        frobenius_error=error,
+        relative_error=relative,
+        explained_variance=1.0 - relative**2,
+        spectral_bound=min(bounds),
+        confidence=1.0 - FAILURE,
+        lower=lower,
+        upper=upper,
+        residuals=residuals,
+        resolved=(upper - lower) <= RESOLVED * s[:k],
+        rounding_floor=floor,
+        frobenius_norm=norm,
+        tolerance=tolerance,
+        met=tolerance is None or relative <= tolerance,
+    )
+
+
+def residual_bound(residual: Residual, s: Array) -> float:
+    """Upper bound on ||D||_2^2: the exact ||D||_F^2, or the probes' sum over the chi-squared quantile."""
+    rounding = 64 * np.finfo(np.float64).eps * residual.energy
+    certain = max(residual.energy - float(np.sum(s**2)), 0.0) + rounding
+    seen = float(residual.discarded.sum()) / chi_squared_floor(residual.discarded.size, complex_=False)
+    return min(certain, seen + rounding)
+
+
+def spectrum_from_residual(residual: Residual, s: Array) -> Spectrum:
+    """s_i^2 <= sigma_i^2 <= s_i^2 + ||D||_2^2."""
+    rest = residual_bound(residual, s)
+    noise = (4 * np.finfo(np.float64).eps * np.sqrt(s.size) + residual.eps * 2**-5) * float(np.sum(s[:1] ** 2))
+    return Spectrum(s**2, s**2 + rest + noise, np.full(s.size, np.sqrt(rest)), noise)
+
+
+def intervals(known: Spectrum, s: Array) -> tuple[Array, Array]:
+    """[lower, upper] of each sigma_i, widened by rounding: (k,), (k,)."""
+    best = np.zeros_like(known.upper, shape=s.shape)
+    best[: known.upper.size] = known.upper[: s.size]
+    upper = np.sqrt(np.maximum(best, s**2 + known.noise))
+    lower = np.sqrt(np.maximum(s**2 - known.noise, 0.0))
+    return lower, upper
+
+
+def rounding_floor(energy: float, eps: float, noise: float, k: int) -> float:
+    """Errors below this are lost in E - sum s_i^2: rounding of the energy and of each s_i^2."""
+    energy_noise = energy * (eps * 2**-5 + 64 * np.finfo(np.float64).eps)
+    return float(np.sqrt(energy_noise + noise * np.sqrt(max(k, 1))))
+
+
+def probed_bound(evidence: Evidence, s: Array, Vh: Array, k: int, kept: int) -> float:
+    """Bound on ||A - U_k S_k V_k^H||_2 from A^H A - V S^2 V^H (over `kept` modes) applied to the probes."""
+    DW = evidence.ZW - Vh[:kept].conj().T @ (s[:kept, None] ** 2 * (Vh[:kept] @ evidence.W))
+    rest = float(s[k] ** 2) if kept > k else 0.0
+    return float(np.sqrt(top_eigenvalue_bound(DW) + rest))

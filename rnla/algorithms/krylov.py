@@ -1,0 +1,243 @@
+"""Block Krylov, subspace iteration and the exact Gram matrix: one method with three kinds of step.
+
+Each sweep gives Z = A^H A Q for a block Q. Musco and Musco (2015) use all blocks K = [Q_0 Q_1 ...] together. We depart in
+three places. (1) One read a sweep, since A Q is never needed except in the last. (2) The last block is not the next
+Krylov block but the l leading right singular vectors of (A K)'s projection B = T^H [Z_0 Z_1 ...]^H (T whitens K^H Z):
+half a power step beyond Ritz vectors, known without a read, and graded, which keeps float32 safe. (3) When the modes
+asked for lie below what float32 products can show, the rest is multiplied in float64.
+
+    sweep 1 .. p-1:  Z_j = A^H A Q_j;   Q_{j+1} = orth(Z_j - K K^H Z_j)
+    sweep p:         Y = A Q, Z = A^H Y, G = Y^H Y with Q = top_l(B);   U = Y T u, u s V^H = svd(T^H Z^H)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from rnla.algorithms.certificate import PROBES, Evidence, joint_basis
+from rnla.arrays import Array, accumulator_dtype, real_eps
+from rnla.kernels.subspaces import Factors, factors, orth, ritz_factors
+from rnla.streams import normal
+from rnla.sweeps.matrix import Matrix
+from rnla.sweeps.products import Gram, Inner, OwnMoments, Product, Right
+from rnla.sweeps.settling import first_sweep
+from rnla.sweeps.source import Tall, Workspace
+
+Kind = Literal["krylov", "subspace", "gram"]
+UNRESOLVED = 100.0  # modes with (sigma_k / sigma_1)^2 below this many roundings need more precision
+HARMLESS = 1e-11  # the same for eigenvalues of the exact Gram matrix in float64
+
+
+class State(NamedTuple):
+    """Everything known between sweeps; arrays and numbers only, so that a checkpoint needs no code."""
+
+    sweeps: int
+    Q: Array  # (n, l) next block
+    K: Array  # (n, d) orthonormal blocks so far
+    Z: Array  # (n, d) A^H A K
+    energy: float
+    centre: Array | None  # what the first sweep found out about the view
+    scale: Array | None
+    fill: Array | None
+    unit: float
+    settled: bool
+    promoted: bool  # multiplying in float64 although the data is float32
+    last: bool  # the next sweep is the last
+    finished: bool
+    G: Array  # (l, l) Y^H Y of the last sweep
+    ZQ: Array  # (n, l) A^H A Q of the last sweep
+    ZW: Array  # (n, r) A^H A W of the probes
+
+
+@dataclass(frozen=True)
+class Krylov:
+    """A block method for the leading k singular triplets of A, swept by rows."""
+
+    A: Matrix
+    workspace: Workspace
+    k: int | None  # None: as many as the tolerance needs
+    width: int  # columns of a block
+    sweeps: int  # at most; 2 at least
+    oversample: int
+    seed: int
+    kind: Kind = "krylov"
+    tolerance: float | None = None
+    own_moments: Tall | None = None
+
+    def start(self) -> State:
+        """A random orthonormal block; nothing is read."""
+        n = self.A.shape[1]
+        wide = accumulator_dtype(self.A.dtype)
+        omega = normal(self.seed, "start", n, min(self.width, n), complex_=wide.kind == "c")
+        none = np.zeros((n, 0), dtype=wide)
+        square = np.zeros((0, 0), dtype=wide)
+        Q = rounded(orth(omega), self.A)
+        return State(
+            0, Q, none, none, 0.0, None, None, None, 1.0, False, False, False, False, square, none, none
+        )
+
+    def done(self, state: State) -> bool:
+        """Whether the last sweep was made."""
+        return state.finished
+
+    def step(self, state: State) -> State:
+        """One more sweep."""
+        if not state.settled:
+            return self._first(state)
+        return self._last(state) if state.last else self._middle(state)
+
+    def view(self, state: State) -> Matrix:
+        """The matrix as the first sweep settled it."""
+        A = self.A
+        if state.settled and not A.settled:
+            A = replace(A, centring=False, scaling=False)
+        if state.settled:
+            found = replace(
+                A.transform, centre=state.centre, scale=state.scale, fill=state.fill, unit=state.unit
+            )
+            A = replace(A, transform=found)
+        return A.astype(accumulator_dtype(A.dtype)) if state.promoted else A
+
+    def _first(self, state: State) -> State:
+        exact = self.kind == "gram"
+        A = self.A.astype(accumulator_dtype(self.A.dtype)) if exact else self.A
+        found = first_sweep(A, None if exact else state.Q)
+        view = found.matrix.transform
+        state = state._replace(
+            sweeps=1,
+            energy=found.energy,
+            centre=view.centre,
+            scale=view.scale,
+            fill=view.fill,
+            unit=view.unit,
+            settled=True,
+            promoted=exact,
+        )
+        if exact:
+            return self._after_gram(state, found.Z)
+        K, Z = joint_basis([(found.Q, found.Z)], 0.0)
+        if self.A.dtype.itemsize == accumulator_dtype(self.A.dtype).itemsize:
+            return self._prepared(state, K, Z)
+        seen = ritz_factors(K, Z, self._cut(state))
+        wanted = min(self.k or self.width, K.shape[1])
+        if seen.s.size < wanted or seen.s[wanted - 1] ** 2 < UNRESOLVED * real_eps(self.A.dtype) * seen.s[0] ** 2:
+            # float32 hides the modes asked for: go on in float64, from the power step that is known
+            start = orth(np.hstack([seen.Vh.conj().T, Z]))[:, : K.shape[1]]
+            state = state._replace(promoted=True, Q=start, K=K[:, :0], Z=Z[:, :0])
+            return state._replace(last=self.sweeps <= 2)
+        return self._prepared(state, K, Z)
+
+    def _after_gram(self, state: State, C: Array) -> State:
+        """With all of A^H A known: its leading eigenvectors, and the last sweep next if they are accurate."""
+        w, V = np.linalg.eigh((C + C.conj().T) / 2)
+        V = V[:, ::-1]
+        k = self.k or self._rank(np.sqrt(np.maximum(w[::-1], 0.0)), state.energy) or C.shape[0]
+        width = min(k + self.oversample, C.shape[0])
+        worst = float(w[::-1][min(k, w.size) - 1])
+        harmless = worst >= HARMLESS * float(w[-1]) or w[-1] <= 0 or self.sweeps <= 2
+        return state._replace(K=np.eye(C.shape[0], dtype=C.dtype), Z=C, Q=V[:, :width], last=bool(harmless))
+
+    def _middle(self, state: State) -> State:
+        A = self.view(state)
+        (Z,) = A.sweep(Gram(state.Q))
+        state = state._replace(sweeps=state.sweeps + 1)
+        if self.kind == "krylov":
+            return self._prepared(state, np.hstack([state.K, state.Q]), np.hstack([state.Z, Z]))
+        if self.kind == "gram":  # orthogonal iteration on what the Gram matrix's rounding hid
+            Q = rounded(orth(Z), A)
+            return state._replace(Q=Q, last=state.sweeps >= self.sweeps - 1)
+        return self._prepared(state, state.Q, Z)
+
+    def _prepared(self, state: State, K: Array, Z: Array) -> State:
+        """The block for the next sweep: the next Krylov block, or what the last sweep is made with."""
+        state = state._replace(K=K, Z=Z)
+        seen = ritz_factors(K, Z, self._cut(state))
+        rank = self.k or self._rank(seen.s, state.energy)
+        reached = self.tolerance is not None and rank is not None and self._within(seen.s[:rank], state.energy)
+        width = self.width if self.kind == "krylov" else K.shape[1]
+        fresh = orth(Z[:, -width:] if Z.shape[1] > width else Z, against=K)[:, : self.width]
+        exhausted = fresh.shape[1] == 0 or (self.kind != "subspace" and K.shape[1] + fresh.shape[1] > K.shape[0])
+        if state.sweeps < self.sweeps - 1 and not reached and not exhausted:
+            following = orth(Z) if self.kind == "subspace" else fresh
+            return state._replace(Q=rounded(following, self.view(state)))
+        final = min((rank or K.shape[1]) + self.oversample, K.shape[0])
+        leading = seen.Vh[:final].conj().T
+        if leading.shape[1] < final:  # directions under the rounding of K^H Z: take them as they come
+            leading = np.hstack([leading, orth(np.hstack([fresh, K]), against=orth(leading))])[:, :final]
+        return state._replace(Q=rounded(orth(leading), self.view(state)), last=True)
+
+    def _last(self, state: State) -> State:
+        A = self.view(state)
+        n, l = state.Q.shape
+        W = probes(self.seed, n, A)
+        X = np.hstack([state.Q, W])
+        Y = self.workspace.tall("Y", (A.shape[0], l), A.dtype, A.geometry.tall_rows)
+        products: list[Product] = [Right(X, Y, columns=l), Gram(X), Inner(X)]
+        if self.own_moments is not None:
+            products.append(OwnMoments(self.own_moments))
+        _, Z, G, *_ = A.sweep(*products)
+        return state._replace(
+            sweeps=state.sweeps + 1, finished=True, G=G[:l, :l], ZQ=Z[:, :l], ZW=Z[:, l:]
+        )
+
+    def _cut(self, state: State) -> float:
+        """Relative size of eigenvalues of K^H Z that are rounding."""
+        precise = state.promoted or self.A.dtype.itemsize == accumulator_dtype(self.A.dtype).itemsize
+        return 1e-14 if precise else 10 * real_eps(self.A.dtype)
+
+    def _within(self, s: Array, energy: float) -> bool:
+        rest = max(energy - float(np.sum(s**2)), 0.0)
+        return rest <= (self.tolerance or 0.0) ** 2 * energy
+
+    def _rank(self, s: Array, energy: float) -> int | None:
+        """Smallest rank within the tolerance, if these singular values reach it."""
+        if self.tolerance is None:
+            return None
+        return rank_within(s, energy, self.tolerance)
+
+
+def rank_within(s: Array, energy: float, tolerance: float) -> int | None:
+    """Smallest r >= 1 with ||A||_F^2 - (s_1^2 + ... + s_r^2) <= (tolerance ||A||_F)^2; None if none is enough."""
+    rest = energy - np.cumsum(s**2)
+    reached = np.flatnonzero(rest <= tolerance**2 * energy)
+    return int(reached[0]) + 1 if reached.size else None
+
+
+def rounded(Q: Array, A: Matrix) -> Array:
+    """Q rounded to the precision it is multiplied in, so that A^H A Q is known of exactly this Q."""
+    return Q.astype(A.dtype).astype(accumulator_dtype(A.dtype))
+
+
+def probes(seed: int, n: int, A: Matrix) -> Array:
+    """Gaussian probes that no basis has seen: (n, 10)."""
+    return rounded(normal(seed, "probes", n, PROBES, complex_=A.dtype.kind == "c"), A)
+
+
+class Extracted(NamedTuple):
+    """The factors of the last sweep and what the certificate needs."""
+
+    factors: Factors
+    evidence: Evidence
+    Y: Tall
+    unit: float
+    view: Matrix
+
+
+def extract(method: Krylov, state: State) -> Extracted:
+    """Factors from the last sweep: U = Y C, s, Vh, in units of the settled view."""
+    A = method.view(state)
+    eps = real_eps(A.dtype)
+    found = factors(state.G, state.ZQ, 1e-13)
+    if method.kind == "gram":
+        X, Z = state.K, state.Z
+    else:
+        X, Z = joint_basis([(state.Q, state.ZQ), (state.K, state.Z)], 1e-2 if eps > 1e-10 else 1e-5)
+    n = A.shape[1]
+    evidence = Evidence(state.energy, eps, X, Z, probes(method.seed, n, A), state.ZW, A.shape[0])
+    Y = method.workspace.tall("Y", (A.shape[0], state.Q.shape[1]), A.dtype, A.geometry.tall_rows)
+    return Extracted(found, evidence, Y, state.unit, A)
+
+

@@ -1,0 +1,256 @@
+"""Which method a job takes and what it will cost, before anything is read."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from rnla.arrays import accumulator_dtype, spelt_bytes
+from rnla.errors import RankError, RequestError
+from rnla.sweeps.geometry import FAN_IN
+from rnla.sweeps.matrix import Matrix
+from rnla.sweeps.settling import extra_reads
+from rnla.sweeps.spans import BLOCK_BYTES
+
+Method = Literal["auto", "krylov", "subspace", "gram", "merge"]
+GRAM_COLUMNS = 1024  # up to this side the whole of A^H A is formed
+TOLERANCE_WIDTH = 64  # columns of a block when the rank is to be found
+PROBES = 10
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a job will cost: promises, except where the data decides (then `notes` says so)."""
+
+    pipeline: str
+    method: str
+    why: str
+    transposed: bool  # swept along the columns of the store
+    shape: tuple[int, int]
+    dtype: str  # as stored
+    precision: str  # as multiplied
+    width: int  # columns of a block
+    sweeps: int
+    passes: int
+    bytes_read: int
+    flops: float
+    tasks: int  # Dask tasks of the whole job
+    tasks_per_sweep: int
+    spans: int
+    panel_rows: int
+    panel_bytes: int
+    threads: int
+    base_bytes: int
+    peak_bytes: int  # of one worker process
+    output_bytes: int
+    scratch_bytes: int
+    notes: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        rows = [
+            ("pipeline", self.pipeline),
+            ("matrix", f"{self.shape[0]:,} x {self.shape[1]:,} {self.dtype}, multiplied in {self.precision}"),
+            ("method", f"{self.method}: {self.why}"),
+            ("swept along", "columns of the store" if self.transposed else "rows of the store"),
+            ("passes", f"{self.passes} ({self.sweeps} sweeps)"),
+            ("bytes read", spelt_bytes(self.bytes_read)),
+            ("flops", f"{self.flops:.3g}"),
+            ("tasks", f"{self.tasks:,} ({self.tasks_per_sweep:,} a sweep, {self.spans:,} spans)"),
+            ("panel", f"{self.panel_rows:,} rows, {spelt_bytes(self.panel_bytes)}"),
+            ("peak memory", f"{spelt_bytes(self.peak_bytes)} in each worker process of {self.threads} threads"),
+            ("output", f"{spelt_bytes(self.output_bytes)}, and {spelt_bytes(self.scratch_bytes)} while it runs"),
+            *(("note", note) for note in self.notes),
+        ]
+        return "\n".join(f"{name:<12} {value}" for name, value in rows)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a factorisation, checked."""
+
+    k: int | None
+    passes: int
+    tolerance: float | None
+    oversample: int
+    seed: int
+    method: Method
+    means: bool = False  # whether the means of the columns are wanted too
+
+
+def checked_request(
+    shape: tuple[int, int],
+    k: Any,
+    *,
+    passes: Any = 4,
+    tol: Any = None,
+    oversample: Any = 10,
+    seed: Any = 0,
+    method: Any = "auto",
+    means: bool = False,
+) -> Request:
+    """The request, or an error that says what is allowed."""
+    m, n = shape
+    if min(shape) < 1:
+        msg = f"a matrix of shape {m} x {n} has no entries: there is nothing to factor"
+        raise RequestError(msg)
+    if k is None and tol is None:
+        msg = "give k, the rank, or tol, the relative Frobenius error to reach"
+        raise RequestError(msg)
+    rank = None if k is None else integer(k, "k")
+    if rank is not None and not 1 <= rank <= min(shape):
+        msg = f"k={rank} must lie in 1..{min(shape)} for a matrix of shape {m} x {n}"
+        raise RankError(msg)
+    budget = integer(passes, "passes")
+    if not 1 <= budget <= 100:  # noqa: PLR2004
+        msg = f"passes={budget} must lie in 1..100: 2 is quick, 4 the default"
+        raise RequestError(msg)
+    if tol is not None and not (isinstance(tol, int | float) and 0 < tol < 1):
+        msg = f"tol={tol!r} must be a relative error between 0 and 1"
+        raise RequestError(msg)
+    extra = integer(oversample, "oversample")
+    if extra < 0:
+        msg = f"oversample={extra} must not be negative"
+        raise RequestError(msg)
+    if method not in {"auto", "krylov", "subspace", "gram", "merge"}:
+        msg = f"method={method!r} must be one of auto, krylov, subspace, gram, merge"
+        raise RequestError(msg)
+    return Request(rank, budget, None if tol is None else float(tol), extra, integer(seed, "seed"), method, means)
+
+
+def integer(value: Any, name: str) -> int:
+    """The value as an int; bool and fractions are refused."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        msg = f"{name}={value!r} must be an integer"
+        raise RequestError(msg)
+    return int(value.__index__())
+
+
+def oriented(A: Matrix) -> tuple[Matrix, bool]:
+    """A or its transpose, whichever is swept well, and whether it is the transpose: along the longer side, unless
+    strips fit only along the other and the sides are not far apart.
+    """
+    m, n = A.shape
+    along, across = (A, A.T) if m >= n else (A.T, A)
+    if along.geometry.reads == 2 and across.geometry.reads == 1 and max(m, n) <= 4 * min(m, n):  # noqa: PLR2004
+        along = across
+    return along, along.shape != A.shape or (m == n and along is not A)
+
+
+def chosen(A: Matrix, request: Request) -> tuple[str, str]:
+    """Method for a matrix that is swept by rows, and the reason."""
+    n = A.shape[1]
+    if request.method != "auto":
+        method, why = str(request.method), "as asked"
+    elif request.passes == 1:
+        method, why = "merge", "one pass: blocks are compressed and merged as they come"
+    elif n <= GRAM_COLUMNS and A.geometry.reads == 1:
+        method = "gram"
+        why = (
+            f"the short side has {n} <= {GRAM_COLUMNS} columns, so A^T A fits and its eigenvectors are exact to "
+            "rounding; a second sweep gives the other factor and takes the squaring of the condition number back"
+        )
+    else:
+        method, why = "krylov", "fused block Krylov: one read for each step, all blocks used"
+    return method, why
+
+
+def width_of(A: Matrix, request: Request) -> int:
+    """Columns of a block."""
+    wanted = TOLERANCE_WIDTH if request.k is None else request.k + request.oversample
+    return min(wanted, min(A.shape))
+
+
+def sweeps_of(method: str, request: Request) -> int:
+    """Sweeps at most."""
+    if method == "merge":
+        return 1
+    if method == "gram":
+        return 2
+    return max(2, request.passes)
+
+
+def plan(
+    pipeline: str, A: Matrix, request: Request, *, threads: int, base_bytes: int, notes: tuple[str, ...] = ()
+) -> Plan:
+    """What the request will cost on A with `threads` spans at once in a process that already holds `base_bytes`."""
+    view, transposed = oriented(A)
+    geometry = view.geometry
+    method, why = chosen(view, request)
+    width = width_of(view, request)
+    sweeps = sweeps_of(method, request)
+    extra = extra_reads(view) if method != "merge" else 0
+    reads = (sweeps + extra) * geometry.reads - (extra if geometry.reads == 2 else 0)  # noqa: PLR2004
+    m, n = view.shape
+    item = view.dtype.itemsize
+    wide = accumulator_dtype(view.dtype).itemsize
+    output = (m * (request.k or width) + n * (request.k or width)) * item
+    scratch = m * width * (wide if method in {"merge", "gram"} else item)
+    peak, more = _peak(view, method, width, threads, sweeps)
+    return Plan(
+        pipeline=pipeline,
+        method=method,
+        why=why + (
+            ""
+            if geometry.reads == 1
+            else f"; a strip of whole rows ({spelt_bytes(geometry.panel_rows * n * geometry.itemsize)}) exceeds "
+            f"{spelt_bytes(view.strip_bytes)}, so every sweep reads the store twice: rechunk to row panels to halve it"
+        ),
+        transposed=transposed,
+        shape=A.shape,
+        dtype=str(A.source.dtype),
+        precision="float64" if method == "gram" and view.dtype.kind != "c" else str(view.dtype),
+        width=width,
+        sweeps=sweeps + extra,
+        passes=reads,
+        bytes_read=reads * geometry.bytes,
+        flops=_flops(view, method, width, sweeps),
+        tasks=(sweeps + extra) * geometry.tasks(),
+        tasks_per_sweep=geometry.tasks(),
+        spans=len(geometry.spans()),
+        panel_rows=min(geometry.panel_rows, m),
+        panel_bytes=geometry.panel_bytes,
+        threads=threads,
+        base_bytes=base_bytes,
+        peak_bytes=base_bytes + peak,
+        output_bytes=output,
+        scratch_bytes=scratch,
+        notes=notes + more,
+    )
+
+
+def _flops(A: Matrix, method: str, width: int, sweeps: int) -> float:
+    m, n = A.shape
+    sweep = 4.0 * m * n * width
+    if method == "gram":
+        return 1.0 * m * n * n + sweep
+    if method == "merge":
+        return 8.0 * m * n * width
+    return sweeps * sweep
+
+
+def _peak(A: Matrix, method: str, width: int, threads: int, sweeps: int) -> tuple[int, tuple[str, ...]]:
+    """Working memory of one process, and notes. Counted generously: every array that may be alive at once."""
+    geometry = A.geometry
+    n, item = geometry.columns, A.dtype.itemsize
+    wide = accumulator_dtype(A.dtype).itemsize
+    carried = n if method == "gram" else width + PROBES
+    spans = len(geometry.spans())
+    busy = min(threads, spans)
+    buffers = (2 if geometry.span_panels > 1 else 1) * geometry.panel_bytes
+    block_rows = max(1, min(geometry.panel_rows, A.shape[0], BLOCK_BYTES // max(1, n * item)))
+    block = block_rows * min(n, geometry.part_columns) * wide * (3 if method in {"gram", "merge"} else 2)
+    tall = geometry.tall_rows * (width + PROBES) * item * 3
+    if geometry.reads == 2:  # noqa: PLR2004
+        buffers = 2 * geometry.panel_bytes
+        tall += geometry.panel_rows * (width + PROBES) * (wide + item)
+    partial = n * carried * wide
+    waiting = (FAN_IN + 1) if spans > 1 else 1
+    everywhere = busy * (buffers + block + tall + 2 * partial) + waiting * partial + n * carried * item
+    # the client's algebra: the blocks so far, their products, and copies of both
+    blocks = n * width * (sweeps + 1) * wide * 5 if method in {"krylov", "subspace"} else n * carried * wide * 5
+    small = (2 * width * sweeps) ** 2 * wide * 4
+    return everywhere + blocks + small + (32 << 20), ()

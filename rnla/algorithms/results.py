@@ -1,0 +1,129 @@
+"""What an algorithm returns: the factors, the certificate of their error, and what they cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from rnla.arrays import Array
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a job cost, measured."""
+
+    passes: float  # bytes read / bytes of the matrix
+    bytes_read: int
+    seconds: float
+    peak_bytes: int  # largest memory of any process that took part, seen at each panel
+    read_seconds: float = 0.0  # summed over threads
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """How wrong a rank-k factorisation can be.
+
+    `frobenius_error` is exact up to `rounding_floor`. `spectral_bound`, `upper` and `resolved` hold with probability
+    at least `confidence` over the random probes, whatever the matrix. Rounding is estimated from the asymmetry of
+    matrices that would be Hermitian in exact arithmetic.
+    """
+
+    frobenius_error: float  # ||A - U diag(s) Vt||_F
+    relative_error: float  # the same over ||A||_F
+    explained_variance: float  # 1 - relative_error^2
+    spectral_bound: float  # ||A - U diag(s) Vt||_2 is at most this
+    confidence: float
+    lower: Array  # (k,) sigma_i is at least this
+    upper: Array  # (k,) and at most this
+    residuals: Array  # (k,) ||A^H A x - theta x|| / sqrt(theta) of the Ritz vectors
+    resolved: Array  # (k,) bool: the interval is narrower than 1e-6 of the value
+    rounding_floor: float  # errors below this cannot be told from rounding
+    frobenius_norm: float  # ||A||_F
+    tolerance: float | None = None  # relative error asked for
+    met: bool = True  # whether it was reached
+
+    @property
+    def status(self) -> str:
+        """'ok', or 'tolerance_not_met'."""
+        return "ok" if self.met else "tolerance_not_met"
+
+    def __str__(self) -> str:
+        lines = [
+            f"relative Frobenius error   {self.relative_error:.6g}  (rounding floor {self.relative_floor:.1e})",
+            f"Frobenius error            {self.frobenius_error:.6g}  of ||A||_F = {self.frobenius_norm:.6g}",
+            f"spectral error at most     {self.spectral_bound:.6g}  with probability {self.confidence:.6f}",
+            f"modes resolved to 1e-6     {int(self.resolved.sum())} of {self.resolved.size}",
+            f"status                     {self.status}",
+        ]
+        return "\n".join(lines)
+
+    @property
+    def relative_floor(self) -> float:
+        """`rounding_floor` over ||A||_F."""
+        return self.rounding_floor / self.frobenius_norm if self.frobenius_norm > 0 else 0.0
+
+
+def _project(X: Any, V: Any) -> Any:
+    return X @ V
+
+
+@dataclass(frozen=True)
+class SVD:
+    """A ~ U diag(s) Vt of rank k.
+
+    The factor along the side that was swept (the longer one) may be far larger than memory and is a Dask array over
+    the result store; the other is a numpy array. `U` is always a Dask array when made by `rnla.svd`.
+    """
+
+    U: Any  # (m, k)
+    s: Array  # (k,) descending
+    Vt: Any  # (k, n)
+    certificate: Certificate
+    cost: Cost
+    method: str = ""
+    record: dict[str, Any] = field(default_factory=dict)  # how it was made
+
+    def transform(self, X: Any) -> Any:
+        """Coordinates X V of rows in the basis of right singular vectors: (p, n) -> (p, k)."""
+        return _project(X, self.Vt.conj().T)
+
+    def inverse_transform(self, scores: Any) -> Any:
+        """Rows from coordinates: (p, k) -> (p, n)."""
+        return scores @ self.Vt
+
+
+@dataclass(frozen=True)
+class PCA:
+    """Principal components of the rows of A.
+
+    `scores` is U diag(s): row i holds the coordinates of sample i. Variances use the divisor m - 1.
+    """
+
+    scores: Any  # (m, k)
+    components: Any  # (k, n) orthonormal rows
+    explained_variance: Array  # (k,)
+    explained_variance_ratio: Array  # (k,)
+    mean: Any  # (n,)
+    singular_values: Array  # (k,)
+    certificate: Certificate
+    cost: Cost
+    scale: Any = None  # (n,) what columns were divided by after centring, or None
+    method: str = ""
+    record: dict[str, Any] = field(default_factory=dict)
+
+    def transform(self, X: Any) -> Any:
+        """Scores of new rows: (p, n) -> (p, k)."""
+        centred = X - self.mean
+        return _project(centred if self.scale is None else centred / self.scale, self.components.conj().T)
+
+    def inverse_transform(self, scores: Any) -> Any:
+        """Rows from scores: (p, k) -> (p, n)."""
+        rows = scores @ self.components
+        return (rows if self.scale is None else rows * self.scale) + self.mean
+
+
+def explained(s: Array, energy: float) -> Array:
+    """Share of the energy that each mode carries: (k,)."""
+    return np.zeros_like(s) if energy == 0 else np.asarray(s**2 / energy)

@@ -1,0 +1,166 @@
+"""The singular value decomposition of a stored matrix, with its certificate.
+
+Orient the matrix along its longer side, sweep it by the method that the plan chose, then turn Y = A Q (on disk) into
+U = Y C with one read of Y, which is l columns wide and not a read of A.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from rnla.algorithms.certificate import Evidence, Residual, certificate
+from rnla.algorithms.completion import complete
+from rnla.algorithms.krylov import Krylov, extract, rank_within
+from rnla.algorithms.lifecycle import Checkpoints, iterate
+from rnla.algorithms.planning import Request, chosen, oriented, sweeps_of, width_of
+from rnla.algorithms.results import Certificate
+from rnla.algorithms.streaming import stream
+from rnla.arrays import Array, accumulator_dtype
+from rnla.kernels.blas import single_blas_thread
+from rnla.kernels.subspaces import Factors, column_peaks, phases
+from rnla.sweeps.matrix import Matrix
+from rnla.sweeps.products import Peaks, Right
+from rnla.sweeps.source import Tall, Workspace
+
+
+class Triplets(NamedTuple):
+    """U diag(s) Vh of the oriented matrix, U as a tall matrix; and what was learnt of the view."""
+
+    U: Tall  # (m, k) left vectors of the matrix as it was swept
+    s: Array  # (k,)
+    Vh: Array  # (k, n)
+    transposed: bool  # swept as the transpose: U belongs to the columns of the matrix that was given
+    certificate: Certificate
+    method: str
+    centre: Array | None  # (n,) means of the columns, when those are the short side
+    scale: Array | None  # (n,) what columns were multiplied by
+    moments: Tall | None  # (m, 2) means and deviations of the columns, when those are the long side
+    energy: float
+
+
+@dataclass(frozen=True)
+class Swept:
+    """Factors over a tall Y before signs and truncation: U = Y C."""
+
+    Y: Tall
+    C: Array
+    s: Array
+    Vh: Array
+    evidence: Evidence | Residual
+    unit: float
+    centre: Array | None
+    scale: Array | None
+
+
+def factorise(
+    A: Matrix, request: Request, workspace: Workspace, checkpoints: Checkpoints | None = None
+) -> Triplets:
+    """Leading singular triplets of A by the method its plan names."""
+    view, transposed = oriented(A)
+    method, _ = chosen(view, request)
+    moments = None
+    if request.means and view.own_means:
+        moments = workspace.tall(
+            "moments", (view.shape[0], 2), accumulator_dtype(view.dtype), view.geometry.tall_rows
+        )
+    with single_blas_thread():
+        if method == "merge":
+            swept = _streamed(view, request, workspace, moments)
+        else:
+            swept = _iterated(view, request, method, workspace, checkpoints, moments)
+        return _finished(view, swept, request, workspace, method=method, transposed=transposed, moments=moments)
+
+
+def _iterated(
+    A: Matrix,
+    request: Request,
+    method: str,
+    workspace: Workspace,
+    checkpoints: Checkpoints | None,
+    moments: Tall | None,
+) -> Swept:
+    run = Krylov(
+        A,
+        workspace,
+        request.k,
+        width_of(A, request),
+        max(sweeps_of(method, request), request.passes),
+        request.oversample,
+        request.seed,
+        method,  # type: ignore[arg-type]
+        request.tolerance,
+        moments,
+    )
+    found = extract(run, iterate(run, checkpoints))
+    view = found.view.transform
+    return Swept(
+        found.Y, found.factors.C, found.factors.s, found.factors.Vh, found.evidence, found.unit, view.centre, view.scale
+    )
+
+
+def _streamed(A: Matrix, request: Request, workspace: Workspace, moments: Tall | None) -> Swept:
+    found = stream(A, width_of(A, request), request.seed, workspace, moments)
+    identity = np.eye(found.s.size, dtype=found.Vh.dtype)
+    return Swept(found.Y, identity, found.s, found.Vh, found.residual, found.unit, found.centre, None)
+
+
+def _finished(
+    A: Matrix,
+    swept: Swept,
+    request: Request,
+    workspace: Workspace,
+    *,
+    method: str,
+    transposed: bool,
+    moments: Tall | None,
+) -> Triplets:
+    """Truncation to rank k, certificate, signs, and the tall factor."""
+    s, Vh, C = swept.s, swept.Vh, swept.C
+    k = request.k or rank_within(s, swept.evidence.energy, request.tolerance or 0.0) or s.size
+    s, Vh, C, Y = completed(A, swept, k, workspace)
+    proof = certificate(swept.evidence, s, Vh, k, tolerance=request.tolerance)
+    proof = in_units(proof, swept.unit)
+    tall = A.over(Y.source)
+    lead = C[:, :k]
+    # U diag(s) Vh stays when column i of U is multiplied by a_i and row i of Vh by conj(a_i), |a_i| = 1
+    if transposed:  # the tall side holds the right vectors of the matrix that was given
+        (peaks,) = tall.sweep(Peaks(lead))
+        turn = phases(peaks)
+    else:
+        turn = phases(column_peaks(Vh[:k].T)).conj()
+    U = workspace.tall("Vt" if transposed else "U", (Y.shape[0], k), A.dtype, A.geometry.tall_rows)
+    tall.sweep(Right(lead * turn, U))
+    rows = (turn.conj()[:, None] * Vh[:k]).astype(A.dtype)
+    energy = swept.evidence.energy / swept.unit**2
+    return Triplets(
+        U, s[:k] / swept.unit, rows, transposed, proof, method, swept.centre, swept.scale, moments, energy
+    )
+
+
+def completed(A: Matrix, swept: Swept, k: int, workspace: Workspace) -> tuple[Array, Array, Array, Tall]:
+    """Factors with at least k triplets: where A has lower rank than k, orthonormal vectors with sigma = 0 are added."""
+    s, Vh, C, Y = swept.s, swept.Vh, swept.C, swept.Y
+    missing = k - s.size
+    if missing <= 0:
+        return s, Vh, C, Y
+    s, Vh, Y = complete(A, Factors(C, s, Vh), Y, missing, workspace)
+    return s, Vh, np.eye(Y.shape[1], dtype=C.dtype), Y
+
+
+def in_units(proof: Certificate, unit: float) -> Certificate:
+    """The certificate in the units of the data, when it was swept at another power of two."""
+    if unit == 1.0:
+        return proof
+    return replace(
+        proof,
+        frobenius_error=proof.frobenius_error / unit,
+        spectral_bound=proof.spectral_bound / unit,
+        lower=proof.lower / unit,
+        upper=proof.upper / unit,
+        residuals=proof.residuals / unit,
+        rounding_floor=proof.rounding_floor / unit,
+        frobenius_norm=proof.frobenius_norm / unit,
+    )

@@ -1,0 +1,114 @@
+"""Merge and truncate: an SVD in one read, for data that comes once.
+
+Each block is compressed to rank l by randomized subspace iteration inside memory, and neighbours are merged along the
+join tree by the SVD of their stacked s Vh (Iwen and Ong 2016). Every truncation discards a part D that is orthogonal,
+by rows and columns, to what is kept, so ||A - U S Vh||_F^2 = ||A||_F^2 - sum s_i^2 holds exactly here too, and
+||(A - U S Vh) w||^2 is the sum of the discarded ||D w||^2. Means are removed as they become known: merging adds the row
+sqrt(p q / (p + q)) (mean_a - mean_b) (Ross et al. 2008).
+
+The left vectors are kept as (block's left vectors) x (small rotations), applied when all is known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.linalg
+
+from rnla.arrays import Array
+from rnla.kernels.subspaces import orth
+from rnla.sweeps.blocks import Block, Dense, Sparse
+from rnla.sweeps.products import Sum, wide
+from rnla.sweeps.source import Tall
+
+ITERATIONS = 3  # products with the block and its adjoint, in memory
+
+
+class Compressed(NamedTuple):
+    """U S Vh of a range of rows, and what was discarded on the way."""
+
+    count: int
+    mean: Array | None
+    s: Array  # (l,)
+    Vh: Array  # (l, n)
+    discarded: Array  # (r,) sum of ||D w||^2 for each probe w
+    energy: float  # ||A - 1 mean^T||_F^2 of the rows
+    rotations: tuple[tuple[slice, Array, Array], ...]  # per block: rows, rotation (l_i, l), offset row (l,)
+
+
+@dataclass(frozen=True)
+class Truncation(Sum):
+    """Rank-l SVD of the rows, merged block by block; left vectors of blocks are written to `lefts`."""
+
+    omega: Array  # (n, l) start of every block's compression
+    probes: Array  # (n, r)
+    lefts: Tall
+    centring: bool = False
+
+    def panel(self, block: Block) -> Any:
+        """Compressed block; its left vectors are written."""
+        mean = None
+        if self.centring:
+            if not isinstance(block, Dense | Sparse):
+                block.dense()  # refuses
+            block, mean = block.centred_here()  # type: ignore[union-attr]
+        A = wide(block.dense())
+        U, s, Vh = compress(A, self.omega)
+        rest = A @ self.probes - U @ (s[:, None] * (Vh @ self.probes))
+        padded = np.zeros((A.shape[0], self.lefts.shape[1]), dtype=U.dtype)
+        padded[:, : s.size] = U
+        self.lefts.write(block.rows, padded)
+        discarded = np.sum(np.abs(rest) ** 2, axis=0)
+        energy = float(np.vdot(A, A).real)
+        start = (block.rows, np.eye(s.size, dtype=U.dtype), np.zeros(s.size, dtype=U.dtype))
+        return Compressed(A.shape[0], mean, s, Vh, discarded, energy, (start,))
+
+    def join(self, a: Compressed, b: Compressed) -> Compressed:
+        """SVD of the stacked s Vh, truncated to l."""
+        stack = [a.s[:, None] * a.Vh, b.s[:, None] * b.Vh]
+        count, mean, energy = a.count + b.count, None, a.energy + b.energy
+        weight = np.sqrt(a.count * b.count / count)
+        if a.mean is not None and b.mean is not None:
+            delta = a.mean - b.mean
+            stack.append(weight * delta[None, :])
+            mean = a.mean - delta * (b.count / count)
+            energy += float(weight**2 * np.vdot(delta, delta).real)
+        M = np.concatenate(stack)
+        u, s, Vh = scipy.linalg.svd(M, full_matrices=False)
+        l = min(self.omega.shape[1], s.size)
+        rest = s[l:, None] * (Vh[l:] @ self.probes)
+        discarded = a.discarded + b.discarded + np.sum(np.abs(rest) ** 2, axis=0)
+        rotations = self._rotated(a, b, u[:, :l], count)
+        return Compressed(count, mean, s[:l], Vh[:l], discarded, energy, rotations)
+
+    def _rotated(self, a: Compressed, b: Compressed, u: Array, count: int) -> tuple[Any, ...]:
+        """Rotations of both sides; a merged mean adds the same row to all left vectors of a side."""
+        upper, lower = u[: a.s.size], u[a.s.size : a.s.size + b.s.size]
+        offsets: tuple[Any, Any] = (0.0, 0.0)
+        if a.mean is not None:
+            extra = u[a.s.size + b.s.size]
+            # the unit column of the merged row is (sqrt(q/(p N)) on a, -sqrt(p/(q N)) on b)
+            offsets = (
+                extra * np.sqrt(b.count / (a.count * count)),
+                -extra * np.sqrt(a.count / (b.count * count)),
+            )
+        return tuple(
+            (rows, rotation @ part, row @ part + offset)
+            for side, part, offset in ((a, upper, offsets[0]), (b, lower, offsets[1]))
+            for rows, rotation, row in side.rotations
+        )
+
+
+def compress(A: Array, omega: Array) -> tuple[Array, Array, Array]:
+    """Rank-l SVD of one block from `omega`, by subspace iteration in memory: U^H A = diag(s) Vh exactly."""
+    count, n = A.shape
+    if min(count, n) <= omega.shape[1]:
+        return scipy.linalg.svd(A, full_matrices=False)  # type: ignore[no-any-return]
+    Q = orth(A.conj().T @ (A @ omega))
+    for _ in range(ITERATIONS - 1):
+        Q = orth(A.conj().T @ (A @ Q)) if Q.shape[1] else Q
+    U = orth(A @ Q)
+    u, s, Vh = scipy.linalg.svd(U.conj().T @ A, full_matrices=False)
+    return U @ u, s, Vh

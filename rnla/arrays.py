@@ -1,0 +1,54 @@
+"""Element types and sizes: which precision data is multiplied in, and how bytes are spelt.
+
+The rule of precision: multiply in the data's precision (float32 stays float32), accumulate in float64. Small integers
+and bool are exact in float32; larger ones go to float64.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rnla.errors import UnsupportedError
+
+Array = npt.NDArray[Any]
+DType = np.dtype[Any]
+
+_SINGLE = frozenset("?bBhHef")  # exact in float32
+_DOUBLE = frozenset("iIlLqQd")
+
+
+def working_dtype(dtype: Any) -> DType:
+    """Precision in which data of this type is multiplied: float32, float64, complex64 or complex128."""
+    given = np.dtype(dtype)
+    if given.char in _SINGLE:
+        return np.dtype(np.float32)
+    if given.char in _DOUBLE:
+        return np.dtype(np.float64)
+    if given.char in "FD":
+        return given
+    msg = (
+        f"data of type {given} cannot be factored: rnla takes bool, integers, float16/32/64 and complex64/128; "
+        "convert the array first"
+    )
+    raise UnsupportedError(msg)
+
+
+def accumulator_dtype(dtype: Any) -> DType:
+    """Type of partial sums over data of this type: float64 or complex128."""
+    return np.dtype(np.complex128 if np.dtype(dtype).kind == "c" else np.float64)
+
+
+def real_eps(dtype: Any) -> float:
+    """Unit of rounding of a working precision."""
+    return float(np.finfo(np.dtype(dtype)).eps)
+
+
+def spelt_bytes(count: float) -> str:
+    """Bytes as people read them, in powers of ten: 8.0 GB."""
+    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= size:
+            return f"{count / size:.4g} {unit}"
+    return f"{int(count)} B"

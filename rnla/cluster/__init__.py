@@ -1,0 +1,1 @@
+"""Cluster: how much memory and how many threads there are."""

@@ -1,0 +1,1 @@
+"""Reports: results drawn as text and HTML; no mathematics."""

@@ -1,0 +1,1 @@
+"""Jobs: run, resume, checkpoints and records."""

@@ -1,0 +1,1 @@
+"""Arithmetic on one block: numpy and scipy, nothing of storage or clusters."""

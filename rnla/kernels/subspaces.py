@@ -1,0 +1,100 @@
+"""Small dense algebra of subspaces: orthonormal bases with rank revealed, and factors from graded Gram matrices."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy.linalg
+
+from rnla.arrays import Array
+
+RANK_TOLERANCE = 1e-13  # relative size of a direction that float64 can still orthonormalise
+
+
+def orth(A: Array, against: Array | None = None) -> Array:
+    """Orthonormal basis of the columns of A, less their part in span(against): (n, l) -> (n, r), r <= l.
+
+    Columns are brought to the same length first, so that graded columns keep their small ones. Directions that vanish
+    to rounding are dropped: a basis that pretends to them inflates singular values.
+    """
+    Q = _unit_columns(A)
+    if against is not None and against.shape[1]:
+        for _ in range(2):
+            Q = Q - against @ (against.conj().T @ Q)
+        Q = _unit_columns(Q, np.sqrt(Q.shape[0]) * RANK_TOLERANCE)
+    for _ in range(2):
+        if Q.shape[1] == 0:
+            return Q
+        U, s, _ = scipy.linalg.svd(Q, full_matrices=False)
+        Q = U[:, s > RANK_TOLERANCE * s[0]]
+        if against is not None and against.shape[1]:
+            Q = Q - against @ (against.conj().T @ Q)
+            Q = _unit_columns(Q, 0.5)  # what was mostly rounding lies in span(against) again
+    return Q
+
+
+def _unit_columns(A: Array, floor: float = 0.0) -> Array:
+    lengths = np.linalg.norm(A, axis=0)
+    kept = lengths > floor
+    return np.asarray(A[:, kept] / lengths[kept])
+
+
+class Whitening(NamedTuple):
+    """T with T^H G T = I on the numerical range of a Gram matrix G, and G's rank."""
+
+    T: Array  # (l, r)
+    scales: Array  # (r,) eigenvalues, descending
+
+
+def whitening(G: Array, tolerance: float) -> Whitening:
+    """T = D W w^-1/2 from G = Y^H Y, with D the inverse column norms, dropping w < tolerance: (l, l) -> (l, r).
+
+    Scaling first makes graded columns (norms 1 .. 1e-16) harmless.
+    """
+    norms = np.sqrt(np.maximum(G.diagonal().real, 0.0))
+    inverse = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
+    scaled = G * np.outer(inverse, inverse)
+    w, W = scipy.linalg.eigh((scaled + scaled.conj().T) / 2)
+    kept = w > tolerance
+    T = inverse[:, None] * W[:, kept] / np.sqrt(w[kept])
+    return Whitening(T[:, ::-1], w[kept][::-1])
+
+
+class Factors(NamedTuple):
+    """A's factors over span(Y): U = Y C orthonormal, U^H A = diag(s) Vh exactly."""
+
+    C: Array  # (l, r)
+    s: Array  # (r,) descending
+    Vh: Array  # (r, n)
+
+
+def factors(G: Array, Z: Array, tolerance: float) -> Factors:
+    """With G = Y^H Y and Z = A^H Y: B = T^H Z^H = (Y T)^H A, B = u s Vh, C = T u."""
+    T = whitening(G, tolerance).T
+    u, s, Vh = scipy.linalg.svd(T.conj().T @ Z.conj().T, full_matrices=False)
+    return Factors(T @ u, s, Vh)
+
+
+def ritz_factors(K: Array, Z: Array, tolerance: float) -> Factors:
+    """The same from Z = A^H A K for an orthonormal K, without A K: its Gram matrix is K^H Z.
+
+    Here small eigenvalues carry the rounding of the large ones, so directions below tolerance * the largest go.
+    """
+    H = K.conj().T @ Z
+    w, W = scipy.linalg.eigh((H + H.conj().T) / 2)
+    kept = w > tolerance * max(float(w[-1]), 0.0)
+    T = W[:, kept] / np.sqrt(w[kept])
+    u, s, Vh = scipy.linalg.svd(T.conj().T @ Z.conj().T, full_matrices=False)
+    return Factors(T @ u, s, Vh)
+
+
+def phases(peaks: Array) -> Array:
+    """Factors of modulus 1 that make each peak real and positive (1 where a peak is zero)."""
+    modulus = np.abs(peaks)
+    return np.where(modulus > 0, peaks.conj() / np.where(modulus > 0, modulus, 1.0), 1.0)
+
+
+def column_peaks(A: Array) -> Array:
+    """Entry of largest modulus of each column, the first of equals: (n, k) -> (k,)."""
+    return np.asarray(np.take_along_axis(A, np.abs(A).argmax(axis=0)[None, :], axis=0)[0])

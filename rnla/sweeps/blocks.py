@@ -1,0 +1,258 @@
+"""Blocks: the rows of A that a product sees at one moment, dense, sparse or too wide to hold.
+
+Each answers the same few questions (A X, Y^H A, energy, column moments), remembers A X for the products that share it,
+and applies the view's centring and scaling on the way: explicitly when dense (no cancellation), implicitly when sparse
+(never densified), part by part when a strip of whole rows does not fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from rnla.arrays import Array, DType, accumulator_dtype
+from rnla.errors import UnsupportedError
+from rnla.kernels.dense import column_sums, energy, left_product, squared_column_norms
+from rnla.sweeps.transform import RowMoments, Transform, spread_of
+
+
+class ColumnMoments(NamedTuple):
+    """Count, mean and sum of squared deviations of each column."""
+
+    count: Array  # (n,) present entries
+    mean: Array  # (n,)
+    deviation: Array  # (n,) sum |a - mean|^2
+
+
+class Block(Protocol):
+    """Rows `rows` of the view."""
+
+    rows: slice
+    own: RowMoments | None  # means and deviations of its rows, where the view uses them
+
+    @property
+    def dtype(self) -> DType:
+        """Working precision."""
+
+    def right(self, X: Array) -> Array:
+        """A X: (p, l); computed once for each X."""
+
+    def left(self, Y: Array) -> Array:
+        """Y^H A in float64: (l, n)."""
+
+    def energy(self) -> float:
+        """Sum of |a_ij|^2."""
+
+    def squared_columns(self) -> Array:
+        """Sum of |a_ij|^2 over the rows: (n,)."""
+
+    def squared_rows(self) -> Array:
+        """Sum of |a_ij|^2 over the columns: (p,)."""
+
+    def dense(self) -> Array:
+        """The block as one dense array."""
+
+
+class Dense:
+    """A block that is one array."""
+
+    def __init__(self, array: Array, own: RowMoments | None, rows: slice) -> None:
+        self.array = array
+        self.own = own
+        self.rows = rows
+        self._products: dict[int, Array] = {}
+
+    @property
+    def dtype(self) -> DType:
+        """Working precision."""
+        return self.array.dtype
+
+    def right(self, X: Array) -> Array:
+        """A X: (p, l); computed once for each X."""
+        if id(X) not in self._products:
+            self._products[id(X)] = np.dot(self.array, X)
+        return self._products[id(X)]
+
+    def left(self, Y: Array) -> Array:
+        """Y^H A: (l, n)."""
+        return left_product(Y, self.array)
+
+    def energy(self) -> float:
+        """Sum of |a_ij|^2."""
+        return energy(self.array)
+
+    def squared_columns(self) -> Array:
+        """Sum of |a_ij|^2 over the rows: (n,)."""
+        return squared_column_norms(self.array)
+
+    def squared_rows(self) -> Array:
+        """Sum of |a_ij|^2 over the columns: (p,)."""
+        return squared_column_norms(self.array.T)
+
+    def dense(self) -> Array:
+        """The block itself."""
+        return self.array
+
+    def centred_here(self) -> tuple[Dense, Array]:
+        """The block less its own column means (to float64), and those means."""
+        count = self.array.shape[0]
+        mean = column_sums(self.array) / count
+        rest = self.array - mean.astype(self.dtype)
+        shift = column_sums(rest) / count  # what the mean's rounding left behind
+        return Dense(rest - shift.astype(self.dtype), None, self.rows), mean.astype(self.dtype) + shift
+
+
+class Sparse:
+    """A scipy.sparse block S seen as diag(w) (S - 1 c^T - r 1^T) diag(d), which is never formed."""
+
+    def __init__(self, raw: Any, rows: slice, dtype: DType, transform: Transform) -> None:
+        if transform.missing != "error":
+            msg = "missing='mask' and 'impute-mean' are for dense data; replace NaN in the sparse matrix's data first"
+            raise UnsupportedError(msg)
+        self.rows = rows
+        self.stored = raw.tocsr().astype(dtype)
+        count, n = self.stored.shape
+        wide = accumulator_dtype(dtype)
+        self.multiplier = np.broadcast_to(np.asarray(transform.multiplier(), dtype=np.float64), (n,))
+        self.weights = np.ones(count) if transform.weights is None else transform.weights[rows]
+        self.centre = np.zeros(n, wide) if transform.centre is None else transform.centre
+        self.row_centre = np.zeros(count, wide) if transform.row_centre is None else transform.row_centre[rows]
+        self.own = None if transform.own_rows == "no" else self._row_moments()
+        if self.own is not None:
+            self.row_centre = self.row_centre if transform.own_rows == "scale" else self.own.mean
+            self.weights = self.weights if transform.own_rows == "centre" else self.weights / self.own.spread
+        self.plain = not (self.centre.any() or self.row_centre.any())
+        self._products: dict[int, Array] = {}
+
+    def _row_moments(self) -> RowMoments:
+        n = self.stored.shape[1]
+        wide = self.stored.astype(accumulator_dtype(self.dtype))
+        mean = np.asarray(wide.sum(axis=1)).ravel() / n
+        shift = np.repeat(mean, np.diff(wide.indptr))
+        wide.data = abs(wide.data - shift) ** 2 - abs(shift) ** 2
+        squares = np.asarray(wide.real.sum(axis=1)).ravel() + n * abs(mean) ** 2
+        return RowMoments(mean, spread_of(np.maximum(squares, 0.0), np.asarray(float(n))))
+
+    @property
+    def dtype(self) -> DType:
+        """Working precision."""
+        return self.stored.dtype  # type: ignore[no-any-return]
+
+    def right(self, X: Array) -> Array:
+        """W (S - 1 c^T - r 1^T) D X = W (S (D X) - 1 (c^T D X) - r (1^T D X)): (p, l)."""
+        if id(X) not in self._products:
+            scaled = self.multiplier[:, None] * X
+            product = self.stored @ scaled.astype(self.dtype)
+            if not self.plain:
+                product = product - self.centre @ scaled - np.outer(self.row_centre, scaled.sum(axis=0))
+            self._products[id(X)] = np.ascontiguousarray((product * self.weights[:, None]).astype(self.dtype))
+        return self._products[id(X)]
+
+    def left(self, Y: Array) -> Array:
+        """Y^H W (S - 1 c^T - r 1^T) D: (l, n)."""
+        weighted = (Y * self.weights[:, None]).conj().astype(accumulator_dtype(self.dtype))
+        product = (self.stored.T @ weighted.astype(self.dtype)).T.astype(weighted.dtype)
+        if not self.plain:
+            product -= np.outer(column_sums(weighted), self.centre) + (self.row_centre @ weighted)[:, None]
+        return np.asarray(product * self.multiplier)
+
+    def energy(self) -> float:
+        """Sum of |a_ij|^2."""
+        return float(self.squared_rows().sum())
+
+    def squared_columns(self) -> Array:
+        """Sum over rows of w_i^2 |s_ij - c_j - r_i|^2 d_j^2: (n,)."""
+        weights = self.weights**2
+        changes = np.asarray(self._changes().T @ weights).ravel()
+        constant = (
+            weights.sum() * np.abs(self.centre) ** 2
+            + 2 * (self.centre.conj() * (weights @ self.row_centre)).real
+            + weights @ np.abs(self.row_centre) ** 2
+        )
+        return np.asarray((changes + constant) * self.multiplier**2)
+
+    def squared_rows(self) -> Array:
+        """Sum over columns of w_i^2 |s_ij - c_j - r_i|^2 d_j^2: (p,)."""
+        squares = self.multiplier**2
+        changes = np.asarray(self._changes() @ squares).ravel()
+        constant = (
+            squares @ np.abs(self.centre) ** 2
+            + 2 * (self.row_centre.conj() * (squares @ self.centre)).real
+            + squares.sum() * np.abs(self.row_centre) ** 2
+        )
+        return np.asarray((changes + constant) * self.weights**2)
+
+    def _changes(self) -> Any:
+        """|s - c - r|^2 - |c + r|^2 on the nonzeros; elsewhere an entry is -(c + r)."""
+        wide = self.stored.astype(accumulator_dtype(self.dtype))
+        shift = self.centre[wide.indices] + np.repeat(self.row_centre, np.diff(wide.indptr))
+        wide.data = np.abs(wide.data - shift) ** 2 - np.abs(shift) ** 2
+        return wide.real
+
+    def centred_here(self) -> tuple[Sparse, Array]:
+        """The block about its own column means, and those means (of a view without other changes but its unit)."""
+        mean = np.asarray(self.stored.sum(axis=0, dtype=accumulator_dtype(self.dtype))).ravel() / self.stored.shape[0]
+        unit = float(self.multiplier[0]) if self.multiplier.size else 1.0
+        return Sparse(self.stored, self.rows, self.dtype, Transform(centre=mean, unit=unit)), mean * unit
+
+    def dense(self) -> Array:
+        """The block as one dense array; for methods that need one, on few rows."""
+        entries = self.stored.toarray() - self.centre - self.row_centre[:, None]
+        return np.asarray((entries * self.multiplier * self.weights[:, None]).astype(self.dtype))
+
+
+class Strip:
+    """Whole rows that do not fit: read in parts of columns, once for all A X together and once for each Y^H A."""
+
+    def __init__(
+        self, parts: Callable[[], Iterator[tuple[slice, Dense]]], rows: slice, dtype: DType, operands: list[Array]
+    ) -> None:
+        self.rows = rows
+        self.own = None
+        self.dtype = dtype
+        self.parts = parts
+        self.operands = operands
+        self._products: dict[int, Array] = {}
+        self._energy: float | None = None
+
+    def _read_once(self) -> None:
+        count = self.rows.stop - self.rows.start
+        sums = [np.zeros((count, X.shape[1]), dtype=accumulator_dtype(self.dtype)) for X in self.operands]
+        total = 0.0
+        for columns, part in self.parts():
+            total += part.energy()
+            for partial, X in zip(sums, self.operands, strict=True):
+                partial += part.right(X[columns])
+        self._energy = total
+        self._products = {id(X): s.astype(self.dtype) for X, s in zip(self.operands, sums, strict=True)}
+
+    def right(self, X: Array) -> Array:
+        """A X: (p, l)."""
+        if self._energy is None:
+            self._read_once()
+        return self._products[id(X)]
+
+    def energy(self) -> float:
+        """Sum of |a_ij|^2."""
+        if self._energy is None:
+            self._read_once()
+        return self._energy or 0.0
+
+    def left(self, Y: Array) -> Array:
+        """Y^H A: (l, n)."""
+        return np.concatenate([part.left(Y) for _, part in self.parts()], axis=1)
+
+    def squared_columns(self) -> Array:
+        """Sum of |a_ij|^2 over the rows: (n,)."""
+        return np.concatenate([part.squared_columns() for _, part in self.parts()])
+
+    def squared_rows(self) -> Array:
+        """Sum of |a_ij|^2 over the columns: (p,)."""
+        return np.sum([part.squared_rows() for _, part in self.parts()], axis=0)
+
+    def dense(self) -> Array:
+        """Refused: it is a strip because it does not fit."""
+        msg = "this method needs whole rows in memory, and a strip of this store's chunks does not fit; run rechunk first"
+        raise UnsupportedError(msg)

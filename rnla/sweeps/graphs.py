@@ -1,0 +1,136 @@
+"""Dask graphs of a sweep: one task per span, a join tree of fan-in 8, one task that holds the operands.
+
+Built with dask.delayed, the only public graph interface that works alike on threads and on a cluster. A Dask array's own
+chunks enter as dependencies of the span that needs them.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import dask.array
+import scipy.sparse
+from dask.callbacks import Callback
+from dask.delayed import Delayed, delayed
+
+from rnla.arrays import Array
+from rnla.errors import ClusterError
+from rnla.kernels.blas import single_blas_thread
+from rnla.sweeps.dasked import Dasked, Woven, without_graph
+from rnla.sweeps.geometry import join_tree
+from rnla.sweeps.runners import Progress, increments
+from rnla.sweeps.spans import Partials, Report, Work, join_partials, span_partials
+
+
+def span_task(work: Work, span: slice, topic: str, block: Any = None) -> Partials:
+    """`span_partials` on a worker, with one BLAS thread and progress sent as events."""
+    if block is not None:
+        work = replace(work, source=Woven(span, block))
+    with single_blas_thread():
+        return span_partials(work, span, report=worker_report(topic))
+
+
+def join_task(work: Work, parts: Sequence[Partials]) -> Partials:
+    """`join_partials` on a worker."""
+    with single_blas_thread():
+        return join_partials(work, *parts)
+
+
+def worker_report(topic: str) -> Report | None:
+    """Sends the bytes read since the last call to whoever listens to the topic."""
+    if not topic:
+        return None
+    from distributed import get_worker  # noqa: PLC0415 - only inside a worker
+
+    worker = get_worker()
+    return increments(lambda count: worker.log_event(topic, {"bytes": count}))
+
+
+def sweep_graph(work: Work, topic: str = "") -> Delayed:
+    """The whole sweep as one lazy value."""
+    name = uuid.uuid4().hex[:12]
+    spans = work.geometry.spans()
+    blocks = work.source.blocks(work.geometry) if isinstance(work.source, Dasked) else [None] * len(spans)
+    operands = delayed(without_graph(work), name=f"rnla-work-{name}", traverse=False)
+    task = delayed(span_task, pure=False)
+    join = delayed(join_task, pure=False)
+    nodes = [
+        task(operands, span, topic, block, dask_key_name=f"rnla-span-{name}-{index}")
+        for index, (span, block) in enumerate(zip(spans, blocks, strict=True))
+    ]
+    for depth, level in enumerate(join_tree(len(nodes))):
+        nodes = [
+            join(operands, nodes[group], dask_key_name=f"rnla-join-{name}-{depth}-{index}")
+            for index, group in enumerate(level)
+        ]
+    return nodes[0]
+
+
+def run_on_cluster(client: Any, work: Work, progress: Progress) -> Partials:
+    """Run the graph on a cluster; lost workers cost time only."""
+    from distributed import KilledWorker  # noqa: PLC0415
+
+    topic = f"rnla-{uuid.uuid4().hex[:12]}"
+    client.subscribe_topic(topic, lambda event: progress(event[1]["bytes"]))
+    future = client.compute(sweep_graph(work, topic), optimize_graph=False)
+    try:
+        result: Partials = future.result()
+    except KilledWorker as error:
+        msg = (
+            f"the cluster gave up: {error}. A worker that dies this often usually exceeds its memory limit; "
+            "compare `rnla plan` with the workers' memory, or start workers with more memory or fewer threads"
+        )
+        raise ClusterError(msg) from error
+    except BaseException:
+        client.cancel([future])
+        raise
+    finally:
+        client.unsubscribe_topic(topic)
+    return result
+
+
+@dataclass(frozen=True)
+class LazyThreads:
+    """The threads of this process, for a Dask array: Dask's own threaded scheduler runs its chunks and the spans."""
+
+    threads: int
+
+    def run(self, work: Work, progress: Progress) -> Partials:
+        """The joined partials of all spans."""
+        span_bytes = work.geometry.bytes // max(1, len(work.geometry.spans()))
+
+        def after(key: Any, *_: object) -> None:
+            if str(key).startswith("rnla-span"):
+                progress(span_bytes)
+
+        with Callback(posttask=after), single_blas_thread():
+            result: Partials = sweep_graph(work).compute(
+                scheduler="threads", num_workers=self.threads, optimize_graph=False
+            )
+        return result
+
+
+def view_rows(work: Work, rows: slice) -> Array:
+    """Rows of the view as one array."""
+    raw = work.source.read(rows, slice(0, work.geometry.columns))
+    raw = raw.toarray() if scipy.sparse.issparse(raw) else raw
+    return work.transform.dense(raw, rows, work.dtype)[0]
+
+
+def lazy_view(work: Work) -> Any:
+    """The view as a dask.array.Array, one chunk for each panel."""
+    if isinstance(work.source, Dasked) and work.transform.trivial:
+        return work.source.array
+    operands = delayed(work, traverse=False)
+    shape = work.source.shape
+    panels = list(work.geometry.panels(slice(0, shape[0])))
+    pieces = [
+        dask.array.from_delayed(
+            delayed(view_rows)(operands, rows), shape=(rows.stop - rows.start, shape[1]), dtype=work.dtype
+        )
+        for rows in panels
+    ]
+    return dask.array.concatenate(pieces, axis=0)

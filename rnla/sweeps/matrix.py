@@ -1,0 +1,253 @@
+"""A matrix: a source, the view of it, and who sweeps it. One verb reads: `A.sweep(*products)`.
+
+    Y, Z, energy = A.sweep(Right(Q, into=Y), Gram(Q), SumOfSquares())     # one read
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from rnla.arrays import Array, DType, accumulator_dtype, working_dtype
+from rnla.errors import NonFiniteError, RequestError
+from rnla.sweeps.geometry import STRIP_BYTES, Geometry, geometry
+from rnla.sweeps.products import Product
+from rnla.sweeps.runners import Progress, Runner, Threads
+from rnla.sweeps.source import Resident, Source
+from rnla.sweeps.spans import Tally, Work, energy_range, overflowed
+from rnla.sweeps.transform import Transform
+
+Axis = Literal["columns", "rows"]
+
+
+@dataclass(frozen=True)
+class Meter:
+    """Adds up what the sweeps of a job cost; shared by all views of a matrix that was given one."""
+
+    tallies: list[Tally] = field(default_factory=list)
+    progress: Progress = lambda _count: None
+
+    def total(self) -> Tally:
+        """Sum over all sweeps so far."""
+        return sum(self.tallies, Tally())
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Names of the two sides, and coordinates along them."""
+
+    rows: str = "row"
+    columns: str = "column"
+    row_coordinates: Any = None
+    column_coordinates: Any = None
+
+    @property
+    def transposed(self) -> Labels:
+        """The labels of the transpose."""
+        return Labels(self.columns, self.rows, self.column_coordinates, self.row_coordinates)
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """An m x n matrix that is read by sweeps. Made by `rnla.open`."""
+
+    source: Source
+    transform: Transform = Transform()
+    precision: DType | None = None  # working precision; None: follows from the source
+    runner: Runner = field(default_factory=Threads)
+    centring: bool = False  # by means that are not known before the first sweep
+    scaling: bool = False  # likewise, to unit variance
+    axis: Axis = "columns"  # whose means and variances those are
+    strip_bytes: int = STRIP_BYTES
+    labels: Labels | None = None
+    meter: Meter = field(default_factory=Meter)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(m, n)."""
+        return self.source.shape
+
+    @property
+    def dtype(self) -> DType:
+        """Precision in which the matrix is multiplied."""
+        return self.precision or working_dtype(self.source.dtype)
+
+    @property
+    def geometry(self) -> Geometry:
+        """How the matrix is cut for reading."""
+        return geometry(
+            self.shape,
+            self.source.dtype.itemsize,
+            self.source.chunks,
+            strip_bytes=self.strip_bytes,
+            whole_spans=hasattr(self.source, "blocks"),
+        )
+
+    @property
+    def settled(self) -> bool:
+        """Whether the view needs nothing that only a read can tell."""
+        imputing = self.transform.missing == "impute-mean" and self.transform.fill is None
+        return self.axis == "rows" or not (self.centring or self.scaling or imputing)
+
+    @property
+    def own_means(self) -> bool:
+        """Whether each row of this (transposed) view is centred or scaled by its own mean and variance."""
+        return self.axis == "rows" and (self.centring or self.scaling)
+
+    @property
+    def T(self) -> Matrix:  # noqa: N802 - the mathematical name
+        """The transpose: the same data, swept along its other side."""
+        if self.transform.fill is not None:
+            msg = "a view with imputed means cannot be transposed after it was settled; transpose it first"
+            raise RequestError(msg)
+        flipped: Axis = "rows" if self.axis == "columns" else "columns"
+        return replace(
+            self,
+            source=self.source.transposed,
+            transform=self.transform.transposed,
+            axis=flipped,
+            labels=self.labels and self.labels.transposed,
+        )
+
+    def centred(self, mean: Any = None) -> Matrix:
+        """The view A - 1 mean^T; without `mean` each column's own mean, found in the first sweep that is made anyway.
+
+        Parameters
+        ----------
+        mean : array of length n, optional
+            What is subtracted from each row.
+        """
+        self._unweighted("centred")
+        if mean is None:
+            return replace(self, centring=True)
+        return replace(self, transform=replace(self.transform, centre=_vector(mean, self.shape[1], "mean")))
+
+    def scaled(self, scale: Any = None) -> Matrix:
+        """The view whose column j is divided by scale[j]; without `scale`, by its standard deviation (divisor m).
+
+        Constant columns are divided by 1. Scale after centring.
+        """
+        if scale is None:
+            self._unweighted("scaled")
+            return replace(self, scaling=True)
+        given = _vector(scale, self.shape[1], "scale")
+        if not np.all(given > 0):
+            msg = "scale must be positive in every column; use 1 for columns to be left alone"
+            raise RequestError(msg)
+        return self.weighted(columns=1.0 / given)
+
+    def weighted(self, rows: Any = None, columns: Any = None) -> Matrix:
+        """The view diag(rows) A diag(columns), applied after centring and scaling."""
+        transform = self.transform
+        if columns is not None:
+            weights = _vector(columns, self.shape[1], "columns")
+            transform = replace(transform, scale=weights if transform.scale is None else transform.scale * weights)
+        if rows is not None:
+            weights = _vector(rows, self.shape[0], "rows")
+            transform = replace(
+                transform, weights=weights if transform.weights is None else transform.weights * weights
+            )
+        return replace(self, transform=transform)
+
+    def _unweighted(self, view: str) -> None:
+        if self.transform.scale is not None or self.transform.weights is not None:
+            msg = f"{view}() comes before weighted() and scaled(scale): the order is centred, scaled, weighted"
+            raise RequestError(msg)
+
+    def astype(self, dtype: Any) -> Matrix:
+        """The same view multiplied in another precision."""
+        return replace(self, precision=np.dtype(dtype))
+
+    def uncentred(self) -> Matrix:
+        """The same view without centring by its own means."""
+        return replace(self, centring=False)
+
+    def metered(self, progress: Progress | None = None) -> Matrix:
+        """The same view with a meter of its own."""
+        return replace(self, meter=Meter(progress=progress or (lambda _count: None)))
+
+    def over(self, source: Source) -> Matrix:
+        """Another matrix swept by the same runner, in float64, with a meter of its own."""
+        return Matrix(source, precision=accumulator_dtype(source.dtype), runner=self.runner)
+
+    def to_dask(self) -> Any:
+        """The view as a dask.array.Array, one chunk for each panel; lazy, for use outside rnla."""
+        from rnla.sweeps.graphs import lazy_view  # noqa: PLC0415 - imports dask
+
+        if not self.settled:
+            msg = "this view's means are not known yet; give them: A.centred(mean).to_dask()"
+            raise RequestError(msg)
+        return lazy_view(self._work(()))
+
+    def sweep(self, *products: Product) -> tuple[Any, ...]:
+        """One read of the matrix, every product's answer.
+
+        Raises
+        ------
+        NonFiniteError
+            NaN or infinity in the data, with its count and first positions.
+        OverflowedError
+            Squares that leave the range of the working precision.
+        """
+        answers, tally = self.swept(*products)
+        low, high = energy_range(self.dtype)
+        if tally.largest > 0 and not low <= tally.energy <= high:
+            raise overflowed(tally, self.dtype)
+        return answers
+
+    def swept(self, *products: Product, allow_nonfinite: bool = False) -> tuple[tuple[Any, ...], Tally]:
+        """`sweep` with the tally of its read, and without the check of the range."""
+        work = self._work(products, allow_nonfinite=allow_nonfinite)
+        tally, totals = self._runner().run(work, self.meter.progress)
+        self.meter.tallies.append(tally)
+        if tally.nonfinite and not allow_nonfinite:
+            raise self._nonfinite(tally)
+        return tuple(p.finish(total) for p, total in zip(work.products, totals, strict=True)), tally
+
+    def _work(self, products: tuple[Product, ...], *, allow_nonfinite: bool = False) -> Work:
+        casts: dict[int, Array] = {}
+
+        def cast(X: Array) -> Array:
+            return casts.setdefault(id(X), np.ascontiguousarray(X, dtype=self.dtype))
+
+        transform = self.transform
+        if self.own_means:
+            own = {(True, False): "centre", (True, True): "standardise", (False, True): "scale"}
+            transform = replace(transform, own_rows=own[self.centring, self.scaling])  # type: ignore[arg-type]
+        return Work(
+            self.source,
+            transform,
+            self.dtype,
+            self.geometry,
+            tuple(p.cast(cast) for p in products),
+            allow_nonfinite,
+        )
+
+    def _runner(self) -> Runner:
+        if isinstance(self.source, Resident):
+            return Threads(self.runner.threads)  # the data is here
+        if hasattr(self.source, "blocks") and isinstance(self.runner, Threads):
+            from rnla.sweeps.graphs import LazyThreads  # noqa: PLC0415 - imports dask
+
+            return LazyThreads(self.runner.threads)
+        return self.runner
+
+    def _nonfinite(self, tally: Tally) -> NonFiniteError:
+        shown = ", ".join(f"({i}, {j})" for i, j in tally.positions)
+        where = self.source.place(*tally.positions[0])
+        return NonFiniteError(
+            f"{tally.nonfinite} entries are NaN or infinite; first at {where}; (row, column) of the first "
+            f"{len(tally.positions)}: {shown}. Clean the data, or choose missing='mask' (they count as zero after "
+            "centring) or missing='impute-mean'"
+        )
+
+
+
+def _vector(given: Any, length: int, name: str) -> Array:
+    vector = np.asarray(given)
+    if vector.shape != (length,) or not np.all(np.isfinite(vector)):
+        msg = f"{name} has shape {vector.shape}: it must be {length} finite numbers, one for each"
+        raise RequestError(msg)
+    return vector.astype(np.complex128 if vector.dtype.kind == "c" else np.float64)

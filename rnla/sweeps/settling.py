@@ -1,0 +1,106 @@
+"""The first sweep over a view: its product, together with the means, variances and unit that only a read can tell."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rnla.arrays import Array, accumulator_dtype
+from rnla.sweeps.matrix import Matrix
+from rnla.sweeps.products import CentredGram, Gram, GramMatrix, Moments, Product
+from rnla.sweeps.spans import Tally, energy_range, overflowed
+from rnla.sweeps.transform import spread_of
+
+
+class Settled(NamedTuple):
+    """What the first sweep found."""
+
+    matrix: Matrix  # the view with its means, variances and unit filled in
+    Q: Array | None  # (n, l) the basis, as the settled view sees it
+    Z: Array  # (n, l) A^H A Q
+    energy: float  # ||A||_F^2
+
+
+def first_sweep(A: Matrix, Q: Array | None) -> Settled:
+    """A^H A Q (A^H A itself without Q) and ||A||_F^2 of a view whose own means need not be known: one read.
+
+    Means come out of the same read (Chan's updates). Unit variance is applied afterwards: with A0 the centred matrix
+    and D the inverse deviations, D A0^H A0 D (D^-1 Q) = D (A0^H A0 Q). One more read is made when means must be known
+    beforehand (rows weighted after centring, missing entries, scaling without centring, strips read in parts), and one
+    when squares leave the range of the precision and the unit is changed.
+    """
+    if not A.settled and fused(A):
+        return _first_centred(A, Q)
+    settled = settled_by_moments(A)
+    answers, tally, view = in_range(settled, GramMatrix() if Q is None else Gram(Q))
+    return Settled(view, Q, answers[0], tally.energy)
+
+
+def fused(A: Matrix) -> bool:
+    """Whether an unsettled view's means come out of its first product's read."""
+    weights = A.transform.scale is None or bool(np.all(A.transform.scale > 0))
+    plain = A.transform.weights is None and A.transform.missing == "error"
+    return A.centring and plain and A.geometry.reads == 1 and (weights or not A.scaling)
+
+
+def extra_reads(A: Matrix) -> int:
+    """Reads that settling costs beyond the first product's own: 0 or 1."""
+    return 0 if A.settled or fused(A) else 1
+
+
+def _first_centred(A: Matrix, Q: Array | None) -> Settled:
+    scale = A.transform.scale
+    bare = replace(A, centring=False, scaling=False)
+    if A.scaling:  # columns may differ in size by much: multiply them in full precision before they are scaled
+        bare = replace(bare, transform=replace(A.transform, scale=None)).astype(accumulator_dtype(A.dtype))
+    (moments, (_, Z)), _, view = in_range(bare, Moments(), CentredGram(Q))
+    kept = view.transform.scale if view.transform.scale is not None else np.ones(A.shape[1])
+    centre = moments.mean / (view.transform.unit * np.where(kept > 0, kept, 1.0))
+    energy = float(moments.deviation.sum())
+    if A.scaling:
+        spread = spread_of(moments.deviation, moments.count) / view.transform.unit
+        scale = (1.0 if scale is None else scale) / spread
+        Z = Z * scale[:, None]
+        Q, Z = (None, Z * scale) if Q is None else (Q / scale[:, None], Z)
+        energy = float(moments.deviation @ scale**2)
+    transform = replace(view.transform, centre=centre, scale=scale)
+    return Settled(replace(A, centring=False, scaling=False, transform=transform), Q, Z, energy)
+
+
+def settled_by_moments(A: Matrix) -> Matrix:
+    """The view with means and variances found by a read of their own."""
+    if A.settled:
+        return A
+    missing = A.transform.missing
+    bare = replace(A, centring=False, scaling=False, transform=replace(A.transform, scale=None, weights=None))
+    bare = replace(bare, transform=replace(bare.transform, missing="error"))
+    (moments,), _ = bare.swept(Moments(skip_missing=missing != "error"), allow_nonfinite=missing != "error")
+    mean = moments.mean / A.transform.unit
+    scale = A.transform.scale
+    if A.scaling:
+        spread = spread_of(moments.deviation, moments.count) / A.transform.unit
+        scale = (1.0 if scale is None else scale) / spread
+    transform = replace(
+        A.transform,
+        centre=mean if A.centring else A.transform.centre,
+        scale=scale,
+        fill=mean if missing == "impute-mean" else None,
+    )
+    return replace(A, centring=False, scaling=False, transform=transform)
+
+
+def in_range(A: Matrix, *products: Product) -> tuple[tuple[Any, ...], Tally, Matrix]:
+    """A sweep, repeated at another power of two when squares overflow or vanish; the view it was made with."""
+    low, high = energy_range(A.dtype)
+    answers, tally = A.swept(*products)
+    if tally.largest == 0 or low <= tally.energy <= high:
+        return answers, tally, A
+    exponent = -math.frexp(tally.largest)[1]
+    view = replace(A, transform=replace(A.transform, unit=A.transform.unit * math.ldexp(1.0, exponent)))
+    answers, tally = view.swept(*products)
+    if not low <= tally.energy <= high:
+        raise overflowed(tally, A.dtype)
+    return answers, tally, view

@@ -1,0 +1,155 @@
+"""Where blocks come from and where tall results go: the two protocols that a backend implements.
+
+`Resident` (numpy and scipy.sparse in memory) is here, because it is the reference that every other backend is tested
+against; stored and Dask backends live above.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any, Protocol, cast
+
+import numpy as np
+import scipy.sparse
+
+from rnla.arrays import Array, DType
+
+
+class Source(Protocol):
+    """An m x n array that can be read a range of rows and columns at a time, from any thread or process."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(m, n)."""
+
+    @property
+    def dtype(self) -> DType:
+        """Type of the stored elements."""
+
+    @property
+    def chunks(self) -> tuple[int, int]:
+        """Rows and columns of the smallest piece that is read as a whole."""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the data is, as plain JSON: kind, place, shape, type, chunk grid, hash of the metadata."""
+
+    @property
+    def transposed(self) -> Source:
+        """The same data as an n x m array."""
+
+    def read(self, rows: slice, columns: slice, scratch: Array | None = None) -> Any:
+        """A[rows, columns] as stored (numpy or scipy.sparse); `scratch` is bytes that may hold the answer."""
+
+    def place(self, row: int, column: int) -> str:
+        """Where an element lies, for error messages: store, key, chunk."""
+
+
+class Tall(Protocol):
+    """A matrix with one row per row of A, written and read by ranges of rows; never whole in memory."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(m, l)."""
+
+    @property
+    def source(self) -> Source:
+        """The same matrix, to be read."""
+
+    def write(self, rows: slice, block: Array) -> None:
+        """Set rows; writing the same rows again is harmless."""
+
+
+class Workspace(Protocol):
+    """Makes places for tall matrices: in memory, or in the folder of a result."""
+
+    def tall(self, name: str, shape: tuple[int, int], dtype: DType, chunk_rows: int) -> Tall:
+        """A new tall matrix; the same name again is the same place."""
+
+
+@dataclass(frozen=True)
+class Resident:
+    """A numpy array or scipy.sparse matrix in memory."""
+
+    array: Any
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(m, n)."""
+        return cast("tuple[int, int]", tuple(self.array.shape))
+
+    @property
+    def dtype(self) -> DType:
+        """Type of the elements."""
+        return cast("DType", self.array.dtype)
+
+    @property
+    def chunks(self) -> tuple[int, int]:
+        """Any row can be read alone."""
+        return 1, self.shape[1]
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Kind, shape, type and a hash of the bytes."""
+        digest = hashlib.blake2b(digest_size=16)
+        array = self.array if not scipy.sparse.issparse(self.array) else self.array.tocsr()
+        parts = [array.data, array.indices, array.indptr] if scipy.sparse.issparse(array) else [array]
+        for part in parts:
+            digest.update(np.ascontiguousarray(part).view(np.uint8).reshape(-1).data)
+        return {
+            "kind": "memory",
+            "shape": list(self.shape),
+            "dtype": str(self.dtype),
+            "digest": digest.hexdigest(),
+        }
+
+    @property
+    def transposed(self) -> Resident:
+        """The same data as an n x m array; sparse data is kept by rows."""
+        turned = self.array.T
+        return Resident(turned.tocsr() if scipy.sparse.issparse(turned) else turned)
+
+    def read(self, rows: slice, columns: slice, scratch: Array | None = None) -> Any:  # noqa: ARG002 - no copy is made
+        """A[rows, columns], a view when dense."""
+        if scipy.sparse.issparse(self.array) and columns == slice(0, self.shape[1]):
+            return self.array[rows]
+        return self.array[rows, columns]
+
+    def place(self, row: int, column: int) -> str:
+        """Row and column."""
+        return f"row {row}, column {column} of the array in memory"
+
+
+@dataclass(frozen=True)
+class ResidentTall:
+    """A tall matrix in memory."""
+
+    array: Array
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(m, l)."""
+        return cast("tuple[int, int]", self.array.shape)
+
+    @property
+    def source(self) -> Resident:
+        """The same matrix, to be read."""
+        return Resident(self.array)
+
+    def write(self, rows: slice, block: Array) -> None:
+        """Set rows."""
+        self.array[rows] = block
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Workspace whose tall matrices are numpy arrays."""
+
+    places: dict[str, ResidentTall] = field(default_factory=dict)
+
+    def tall(self, name: str, shape: tuple[int, int], dtype: DType, chunk_rows: int) -> ResidentTall:  # noqa: ARG002
+        """The array of this name, made when it is first asked for."""
+        if name not in self.places or self.places[name].shape != shape:
+            self.places[name] = ResidentTall(np.zeros(shape, dtype=dtype))
+        return self.places[name]

@@ -1,0 +1,245 @@
+"""The work of one task: read the panels of a span one after the other, and give every product's partial.
+
+A span's partial is a pure function of (store, products, span), so repeating it is harmless. The next panel is read
+while the present one is multiplied; panels are cut into blocks that stay in cache, so that A X and A^H (A X) touch
+memory once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import psutil
+import scipy.sparse
+
+from rnla.arrays import Array, DType
+from rnla.errors import OverflowedError
+from rnla.kernels.dense import nonfinite_positions
+from rnla.sweeps.blocks import Block, Dense, Sparse, Strip
+from rnla.sweeps.geometry import Geometry
+from rnla.sweeps.products import Product
+from rnla.sweeps.retries import retried
+from rnla.sweeps.source import Source, Tall
+from rnla.sweeps.transform import Transform
+
+BLOCK_BYTES = 8 << 20
+FIRST_POSITIONS = 10
+Report = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Work:
+    """Everything that a task needs, in one value that pickles."""
+
+    source: Source
+    transform: Transform
+    dtype: DType
+    geometry: Geometry
+    products: tuple[Product, ...]
+    allow_nonfinite: bool = False
+
+    def operands(self) -> list[Array]:
+        """The distinct X of all products that need A X."""
+        found = {id(X): X for product in self.products if (X := getattr(product, "X", None)) is not None}
+        return list(found.values())
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What a range of rows cost and contained."""
+
+    bytes_read: int = 0
+    energy: float = 0.0
+    largest: float = 0.0  # largest modulus seen where squares left the range
+    nonfinite: int = 0
+    positions: tuple[tuple[int, int], ...] = ()
+    read_seconds: float = 0.0
+    seconds: float = 0.0
+    peak_bytes: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(
+            self.bytes_read + other.bytes_read,
+            self.energy + other.energy,
+            max(self.largest, other.largest),
+            self.nonfinite + other.nonfinite,
+            (self.positions + other.positions)[:FIRST_POSITIONS],
+            self.read_seconds + other.read_seconds,
+            self.seconds + other.seconds,
+            max(self.peak_bytes, other.peak_bytes),
+        )
+
+
+Partials = tuple[Tally, list[Any]]
+
+
+def span_partials(work: Work, span: slice, scratch: list[Array] | None = None, report: Report | None = None) -> Partials:
+    """Partial of every product over the rows of a span."""
+    started = perf_counter()
+    totals = Totals(work, span)
+    process = psutil.Process()
+    with np.errstate(all="ignore"):  # overflow shows in the energy, which the sweep checks
+        for panel_tally, blocks in _panels(work, span, scratch):
+            for block in blocks:
+                totals.add(block)
+            totals.tally += panel_tally() + Tally(peak_bytes=process.memory_info().rss)
+            if report is not None:
+                report(totals.tally.bytes_read)
+    totals.flush()
+    return totals.tally + Tally(seconds=perf_counter() - started), totals.partials
+
+
+def join_partials(work: Work, *parts: Partials) -> Partials:
+    """Partials of neighbouring ranges of rows, joined from left to right."""
+    tally, totals = parts[0]
+    totals = [_own(total) for total in totals]  # Dask may keep the part: do not add into it
+    for other_tally, others in parts[1:]:
+        tally += other_tally
+        totals = [
+            None if a is None else product.join(a, b)
+            for product, a, b in zip(work.products, totals, others, strict=True)
+        ]
+    return tally, totals
+
+
+def _own(partial: Any) -> Any:
+    if isinstance(partial, np.ndarray):
+        return partial.copy()
+    if type(partial) is tuple:
+        return tuple(_own(part) for part in partial)
+    return partial
+
+
+class Totals:
+    """Running partials of a span, and the rows of its row-wise products until a chunk of them is whole."""
+
+    def __init__(self, work: Work, span: slice) -> None:
+        self.work = work
+        self.partials: list[Any] = [None] * len(work.products)
+        self.tally = Tally()
+        self.strips: dict[int, list[Array]] = {}
+        self.start = self.stop = span.start
+
+    def add(self, block: Block) -> None:
+        """Take one block into every product."""
+        for k, product in enumerate(self.work.products):
+            partial = product.panel(block)
+            if hasattr(product, "into"):
+                self.strips.setdefault(k, []).append(partial)
+            else:
+                self.partials[k] = partial if self.partials[k] is None else product.join(self.partials[k], partial)
+        self.tally += _checked(block, self.work)
+        self.stop = block.rows.stop
+        if self.stop % self.work.geometry.tall_rows == 0:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the rows held so far."""
+        for k, strips in self.strips.items():
+            into: Tall = self.work.products[k].into  # type: ignore[attr-defined]
+            rows, block = slice(self.start, self.stop), np.concatenate(strips)
+            retried(lambda into=into, rows=rows, block=block: into.write(rows, block))
+        self.strips = {}
+        self.start = self.stop
+
+
+def _checked(block: Block, work: Work) -> Tally:
+    """Energy of a block; on the way NaN, infinity and squares out of range are noticed."""
+    energy = block.energy()
+    tiny, huge = energy_range(work.dtype)
+    if tiny <= energy <= huge or (energy == 0.0 and isinstance(block, Strip)):
+        return Tally(energy=energy)
+    if isinstance(block, Strip):
+        array = np.concatenate([part.array for _, part in block.parts()], axis=1)
+    else:
+        array = block.stored.data[None, :] if isinstance(block, Sparse) else block.dense()
+    count, positions = nonfinite_positions(array, FIRST_POSITIONS)
+    if count and isinstance(block, Sparse):
+        coordinates = block.stored.tocoo()
+        positions = [(int(coordinates.row[j]), int(coordinates.col[j])) for _, j in positions]
+    first = block.rows.start
+    finite = np.abs(array[np.isfinite(array)])
+    return Tally(
+        energy=energy,
+        largest=float(finite.max(initial=0.0)),
+        nonfinite=count,
+        positions=tuple((first + i, j) for i, j in positions),
+    )
+
+
+def energy_range(dtype: DType) -> tuple[float, float]:
+    """Squared Frobenius norms between which products of products neither overflow nor vanish."""
+    return (1e-20, 1e24) if dtype.itemsize // (2 if dtype.kind == "c" else 1) == 4 else (1e-120, 1e120)  # noqa: PLR2004
+
+
+def _panels(
+    work: Work, span: slice, scratch: list[Array] | None
+) -> Iterator[tuple[Callable[[], Tally], Iterator[Block]]]:
+    """Each panel's tally (after use) and blocks; the next panel is being read meanwhile."""
+    if work.geometry.reads == 2:  # noqa: PLR2004
+        yield from _strips(work, span)
+        return
+    everything = slice(0, work.geometry.columns)
+    panels = work.geometry.panels(span)
+    buffers = scratch or [np.empty(work.geometry.panel_bytes, dtype=np.uint8) for _ in range(min(2, len(panels)))]
+
+    def read(index: int) -> tuple[Any, float]:
+        started = perf_counter()
+        raw = retried(lambda: work.source.read(panels[index], everything, buffers[index % 2]))
+        return raw, perf_counter() - started
+
+    with ThreadPoolExecutor(1, thread_name_prefix="rnla-read") as reader:
+        ahead = reader.submit(read, 0)
+        for index, rows in enumerate(panels):
+            raw, seconds = ahead.result()
+            if index + 1 < len(panels):
+                ahead = reader.submit(read, index + 1)
+            tally = Tally(bytes_read=raw_bytes(raw, work), read_seconds=seconds)
+            yield (lambda tally=tally: tally), blocks_of(raw, rows, work)
+
+
+def raw_bytes(raw: Any, work: Work) -> int:
+    """Matrix bytes in a panel: all its entries, or for sparse data counted as if dense."""
+    return int(np.prod(raw.shape)) * work.geometry.itemsize
+
+
+def blocks_of(raw: Any, rows: slice, work: Work) -> Iterator[Block]:
+    """A panel as blocks of whole rows that stay in cache."""
+    step = max(1, BLOCK_BYTES // max(1, raw.shape[1] * work.dtype.itemsize))
+    for first in range(0, raw.shape[0], step):
+        cut = raw[first : first + step]
+        here = slice(rows.start + first, rows.start + first + cut.shape[0])
+        if scipy.sparse.issparse(cut):
+            yield Sparse(cut, here, work.dtype, work.transform)
+        else:
+            yield Dense(*work.transform.dense(cut, here, work.dtype), here)
+
+
+def _strips(work: Work, span: slice) -> Iterator[tuple[Callable[[], Tally], Iterator[Block]]]:
+    operands = work.operands()
+    for rows in work.geometry.panels(span):
+        read_bytes: list[int] = []
+
+        def parts(rows: slice = rows, read_bytes: list[int] = read_bytes) -> Iterator[tuple[slice, Dense]]:
+            for columns in work.geometry.parts():
+                raw = retried(lambda columns=columns: work.source.read(rows, columns))
+                raw = raw.toarray() if scipy.sparse.issparse(raw) else raw
+                read_bytes.append(raw_bytes(raw, work))
+                transform = work.transform.columns_at(columns)
+                yield columns, Dense(*transform.dense(raw, rows, work.dtype), rows)
+
+        strip = Strip(parts, rows, work.dtype, operands)
+        yield (lambda read_bytes=read_bytes: Tally(bytes_read=sum(read_bytes))), iter([strip])
+
+
+def overflowed(tally: Tally, dtype: DType) -> OverflowedError:
+    """The error of a matrix whose squares leave the range even after scaling."""
+    return OverflowedError(
+        f"entries up to {tally.largest:.3g} cannot be squared in {dtype}, even scaled by a power of two; "
+        "convert the data to float64 or rescale its columns"
+    )
