@@ -21,7 +21,7 @@ import scipy.stats
 
 from rnla.algorithms.results import Certificate
 from rnla.arrays import Array
-from rnla.kernels.subspaces import orth
+from rnla.kernels.subspaces import svd
 
 PROBES = 10
 FAILURE = 1e-6  # probability that a stated bound does not hold
@@ -69,7 +69,7 @@ class Spectrum(NamedTuple):
     ritz: Array  # (d,) descending, each at most the eigenvalue of its rank
     upper: Array  # (d,)
     residuals: Array  # (d,) ||A^H A x - theta x|| / sqrt(theta)
-    noise: float  # size of rounding in these eigenvalues
+    noise: Array  # (d,) size of rounding in these eigenvalues
 
 
 def spectrum(evidence: Evidence) -> Spectrum:
@@ -78,20 +78,28 @@ def spectrum(evidence: Evidence) -> Spectrum:
     raw = X.conj().T @ Z
     H = (raw + raw.conj().T) / 2
     theta, Y = (part[..., ::-1] for part in scipy.linalg.eigh(H))
-    noise = rounding_noise(raw, evidence)
+    noise = rounding_noise(theta, Y.conj().T @ (raw - H) @ Y) + evidence.eps / 2 * np.maximum(theta, 0.0)
     R = (Z - X @ H) @ Y  # columns: residuals of the Ritz vectors
     beta = complement_bound(evidence, H)
-    sizes = np.linalg.norm(R, axis=0)
-    upper = arrow_eigenvalues(theta, R, beta)[: theta.size] + noise
-    residuals = sizes / np.sqrt(np.maximum(theta, np.finfo(np.float64).tiny))
+    upper = arrow_eigenvalues(theta, R, beta)[: theta.size]
+    residuals = np.linalg.norm(R, axis=0) / np.sqrt(np.maximum(theta, np.finfo(np.float64).tiny))
     return Spectrum(np.maximum(theta, 0.0), upper, residuals, noise)
 
 
-def rounding_noise(raw: Array, evidence: Evidence) -> float:
-    """Size of rounding in eigenvalues of A^H A: three times the asymmetry of X^H (A^H A X), and float64's own."""
-    asymmetry = float(np.linalg.norm(raw - raw.conj().T, 2)) / 2
-    scale = max(float(np.linalg.norm(raw, 2)), 0.0)
-    return 3 * asymmetry + 4 * np.finfo(np.float64).eps * np.sqrt(raw.shape[0]) * scale
+def rounding_noise(theta: Array, N: Array) -> Array:
+    """Size of rounding in each Ritz value: (d,), from the antisymmetric part N of X^H (A^H A X) in the Ritz basis.
+
+    In exact arithmetic N = 0. Rounding makes N and a Hermitian part of the same size, which moves theta_i by about
+    |N_ij| within the leading modes, and by |N_ij|^2 / (theta_i - theta_j) through those below.
+    """
+    d = theta.size
+    size = np.abs(N)
+    gap = np.maximum(theta[:, None] - theta[None, :], np.finfo(np.float64).tiny)
+    through = np.where(np.tri(d, dtype=bool), 0.0, np.minimum(size, 4 * size**2 / gap)).sum(axis=1)
+    leading = np.maximum.accumulate(np.where(np.tri(d, dtype=bool), size, 0.0).max(axis=1))
+    own = 16 * np.finfo(np.float64).eps * (64 + d) * max(float(theta[0]), 0.0) if d else 0.0
+    share = np.sqrt(np.maximum(theta, 0.0) / max(float(theta[0]), np.finfo(np.float64).tiny)) if d else 0.0
+    return np.asarray(4 * (leading + through) + own * share)
 
 
 def complement_bound(evidence: Evidence, H: Array) -> float:
@@ -123,7 +131,7 @@ def joint_basis(blocks: list[tuple[Array, Array]], cut: float) -> tuple[Array, A
             rest, Zrest = rest - X @ inside, Zrest - Z @ inside
         if rest.shape[1] == 0:
             continue
-        u, s, vh = scipy.linalg.svd(rest, full_matrices=False)
+        u, s, vh = svd(rest)
         kept = s > cut
         X = np.hstack([X, u[:, kept]])
         Z = np.hstack([Z, (Zrest @ vh.conj().T[:, kept]) / s[kept]])
@@ -137,7 +145,7 @@ def certificate(
     energy, norm = evidence.energy, float(np.sqrt(evidence.energy))
     error = float(np.sqrt(max(energy - float(np.sum(s[:k] ** 2)), 0.0)))
     known = spectrum(evidence) if isinstance(evidence, Evidence) else spectrum_from_residual(evidence, s)
-    floor = rounding_floor(energy, evidence.eps, known.noise, k)
+    floor = rounding_floor(energy, evidence.eps, known.noise[:k])
     lower, upper = intervals(known, s[:k])
     relative = error / norm if norm > 0 else 0.0
     residuals = np.zeros(k)
@@ -175,23 +183,25 @@ def residual_bound(residual: Residual, s: Array) -> float:
 def spectrum_from_residual(residual: Residual, s: Array) -> Spectrum:
     """s_i^2 <= sigma_i^2 <= s_i^2 + ||D||_2^2."""
     rest = residual_bound(residual, s)
-    noise = (4 * np.finfo(np.float64).eps * np.sqrt(s.size) + residual.eps * 2**-5) * float(np.sum(s[:1] ** 2))
-    return Spectrum(s**2, s**2 + rest + noise, np.full(s.size, np.sqrt(rest)), noise)
+    noise = (64 * np.finfo(np.float64).eps * np.sqrt(s.size) + residual.eps * 2**-5) * float(np.sum(s[:1] ** 2))
+    return Spectrum(s**2, s**2 + rest, np.full(s.size, np.sqrt(rest)), np.full(s.size, noise))
 
 
 def intervals(known: Spectrum, s: Array) -> tuple[Array, Array]:
     """[lower, upper] of each sigma_i, widened by rounding: (k,), (k,)."""
-    best = np.zeros_like(known.upper, shape=s.shape)
-    best[: known.upper.size] = known.upper[: s.size]
-    upper = np.sqrt(np.maximum(best, s**2 + known.noise))
-    lower = np.sqrt(np.maximum(s**2 - known.noise, 0.0))
+    best, noise = np.zeros(s.size), np.zeros(s.size)
+    count = min(s.size, known.upper.size)
+    best[:count], noise[:count] = known.upper[:count], known.noise[:count]
+    noise[count:] = noise[:count].max(initial=0.0)
+    upper = np.sqrt(np.maximum(best, s**2) + noise)
+    lower = np.sqrt(np.maximum(s**2 - noise, 0.0))
     return lower, upper
 
 
-def rounding_floor(energy: float, eps: float, noise: float, k: int) -> float:
+def rounding_floor(energy: float, eps: float, noise: Array) -> float:
     """Errors below this are lost in E - sum s_i^2: rounding of the energy and of each s_i^2."""
-    energy_noise = energy * (eps * 2**-5 + 64 * np.finfo(np.float64).eps)
-    return float(np.sqrt(energy_noise + noise * np.sqrt(max(k, 1))))
+    energy_noise = energy * (eps * 2**-8 + 64 * np.finfo(np.float64).eps)
+    return float(np.sqrt(energy_noise + np.linalg.norm(noise)))
 
 
 def probed_bound(evidence: Evidence, s: Array, Vh: Array, k: int, kept: int) -> float:

@@ -22,12 +22,12 @@ from rnla.arrays import Array, accumulator_dtype, real_eps
 from rnla.kernels.subspaces import Factors, factors, orth, ritz_factors
 from rnla.streams import normal
 from rnla.sweeps.matrix import Matrix
-from rnla.sweeps.products import Gram, Inner, OwnMoments, Product, Right
+from rnla.sweeps.products import Gram, Inner, OwnMoments, Product, Right, SumOfSquares
 from rnla.sweeps.settling import first_sweep
 from rnla.sweeps.source import Tall, Workspace
 
 Kind = Literal["krylov", "subspace", "gram"]
-UNRESOLVED = 100.0  # modes with (sigma_k / sigma_1)^2 below this many roundings need more precision
+UNRESOLVED = 1000.0  # modes with (sigma_k / sigma_1)^2 below this many roundings need more precision
 HARMLESS = 1e-11  # the same for eigenvalues of the exact Gram matrix in float64
 
 
@@ -121,7 +121,7 @@ class Krylov:
         K, Z = joint_basis([(found.Q, found.Z)], 0.0)
         if self.A.dtype.itemsize == accumulator_dtype(self.A.dtype).itemsize:
             return self._prepared(state, K, Z)
-        seen = ritz_factors(K, Z, self._cut(state))
+        seen = ritz_factors(K, Z)
         wanted = min(self.k or self.width, K.shape[1])
         if seen.s.size < wanted or seen.s[wanted - 1] ** 2 < UNRESOLVED * real_eps(self.A.dtype) * seen.s[0] ** 2:
             # float32 hides the modes asked for: go on in float64, from the power step that is known
@@ -154,7 +154,7 @@ class Krylov:
     def _prepared(self, state: State, K: Array, Z: Array) -> State:
         """The block for the next sweep: the next Krylov block, or what the last sweep is made with."""
         state = state._replace(K=K, Z=Z)
-        seen = ritz_factors(K, Z, self._cut(state))
+        seen = ritz_factors(K, Z)
         rank = self.k or self._rank(seen.s, state.energy)
         reached = self.tolerance is not None and rank is not None and self._within(seen.s[:rank], state.energy)
         width = self.width if self.kind == "krylov" else K.shape[1]
@@ -175,18 +175,13 @@ class Krylov:
         W = probes(self.seed, n, A)
         X = np.hstack([state.Q, W])
         Y = self.workspace.tall("Y", (A.shape[0], l), A.dtype, A.geometry.tall_rows)
-        products: list[Product] = [Right(X, Y, columns=l), Gram(X), Inner(X)]
+        products: list[Product] = [Right(X, Y, columns=l), Gram(X), Inner(X), SumOfSquares()]
         if self.own_moments is not None:
             products.append(OwnMoments(self.own_moments))
-        _, Z, G, *_ = A.sweep(*products)
+        _, Z, G, energy, *_ = A.sweep(*products)
         return state._replace(
-            sweeps=state.sweeps + 1, finished=True, G=G[:l, :l], ZQ=Z[:, :l], ZW=Z[:, l:]
+            sweeps=state.sweeps + 1, finished=True, energy=energy, G=G[:l, :l], ZQ=Z[:, :l], ZW=Z[:, l:]
         )
-
-    def _cut(self, state: State) -> float:
-        """Relative size of eigenvalues of K^H Z that are rounding."""
-        precise = state.promoted or self.A.dtype.itemsize == accumulator_dtype(self.A.dtype).itemsize
-        return 1e-14 if precise else 10 * real_eps(self.A.dtype)
 
     def _within(self, s: Array, energy: float) -> bool:
         rest = max(energy - float(np.sum(s**2)), 0.0)

@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.linalg
 
 from rnla.arrays import Array
-from rnla.kernels.subspaces import orth
+from rnla.kernels.subspaces import orth, svd
 from rnla.sweeps.blocks import Block, Dense, Sparse
 from rnla.sweeps.products import Sum, wide
 from rnla.sweeps.source import Tall
@@ -76,7 +75,7 @@ class Truncation(Sum):
             mean = a.mean - delta * (b.count / count)
             energy += float(weight**2 * np.vdot(delta, delta).real)
         M = np.concatenate(stack)
-        u, s, Vh = scipy.linalg.svd(M, full_matrices=False)
+        u, s, Vh = svd(M)
         l = min(self.omega.shape[1], s.size)
         rest = s[l:, None] * (Vh[l:] @ self.probes)
         discarded = a.discarded + b.discarded + np.sum(np.abs(rest) ** 2, axis=0)
@@ -105,10 +104,10 @@ def compress(A: Array, omega: Array) -> tuple[Array, Array, Array]:
     """Rank-l SVD of one block from `omega`, by subspace iteration in memory: U^H A = diag(s) Vh exactly."""
     count, n = A.shape
     if min(count, n) <= omega.shape[1]:
-        return scipy.linalg.svd(A, full_matrices=False)  # type: ignore[no-any-return]
+        return svd(A)
     Q = orth(A.conj().T @ (A @ omega))
     for _ in range(ITERATIONS - 1):
         Q = orth(A.conj().T @ (A @ Q)) if Q.shape[1] else Q
     U = orth(A @ Q)
-    u, s, Vh = scipy.linalg.svd(U.conj().T @ A, full_matrices=False)
+    u, s, Vh = svd(U.conj().T @ A)
     return U @ u, s, Vh

@@ -10,6 +10,15 @@ import scipy.linalg
 from rnla.arrays import Array
 
 RANK_TOLERANCE = 1e-13  # relative size of a direction that float64 can still orthonormalise
+DROWNED = 4.0  # eigenvalues below this many times the noise are noise
+
+
+def svd(A: Array) -> tuple[Array, Array, Array]:
+    """Thin SVD u diag(s) vh of a small matrix; when divide and conquer does not converge, by QR iteration."""
+    try:
+        return scipy.linalg.svd(A, full_matrices=False)  # type: ignore[no-any-return]
+    except scipy.linalg.LinAlgError:
+        return scipy.linalg.svd(A, full_matrices=False, lapack_driver="gesvd")  # type: ignore[no-any-return]
 
 
 def orth(A: Array, against: Array | None = None) -> Array:
@@ -26,7 +35,7 @@ def orth(A: Array, against: Array | None = None) -> Array:
     for _ in range(2):
         if Q.shape[1] == 0:
             return Q
-        U, s, _ = scipy.linalg.svd(Q, full_matrices=False)
+        U, s, _ = svd(Q)
         Q = U[:, s > RANK_TOLERANCE * s[0]]
         if against is not None and against.shape[1]:
             Q = Q - against @ (against.conj().T @ Q)
@@ -72,20 +81,21 @@ class Factors(NamedTuple):
 def factors(G: Array, Z: Array, tolerance: float) -> Factors:
     """With G = Y^H Y and Z = A^H Y: B = T^H Z^H = (Y T)^H A, B = u s Vh, C = T u."""
     T = whitening(G, tolerance).T
-    u, s, Vh = scipy.linalg.svd(T.conj().T @ Z.conj().T, full_matrices=False)
+    u, s, Vh = svd(T.conj().T @ Z.conj().T)
     return Factors(T @ u, s, Vh)
 
 
-def ritz_factors(K: Array, Z: Array, tolerance: float) -> Factors:
+def ritz_factors(K: Array, Z: Array) -> Factors:
     """The same from Z = A^H A K for an orthonormal K, without A K: its Gram matrix is K^H Z.
 
-    Here small eigenvalues carry the rounding of the large ones, so directions below tolerance * the largest go.
+    Its asymmetry shows the rounding of the products; directions that it drowns are dropped.
     """
-    H = K.conj().T @ Z
-    w, W = scipy.linalg.eigh((H + H.conj().T) / 2)
-    kept = w > tolerance * max(float(w[-1]), 0.0)
+    raw = K.conj().T @ Z
+    w, W = scipy.linalg.eigh((raw + raw.conj().T) / 2)
+    noise = float(np.linalg.norm(raw - raw.conj().T, 2)) / 2
+    kept = w > max(DROWNED * noise, 1e-14 * max(float(w[-1]), 0.0))
     T = W[:, kept] / np.sqrt(w[kept])
-    u, s, Vh = scipy.linalg.svd(T.conj().T @ Z.conj().T, full_matrices=False)
+    u, s, Vh = svd(T.conj().T @ Z.conj().T)
     return Factors(T @ u, s, Vh)
 
 

@@ -156,8 +156,8 @@ def _inflate(name: str, stored: Array, out: Array) -> None:
             raise DamagedError("its zlib stream is cut off")
         _fill(out, data)
         return
-    opened: io.BufferedIOBase = (gzip.GzipFile if name == "gzip" else bz2.BZ2File)(io.BytesIO(stored.data))
-    with opened as stream:
+    file = io.BytesIO(stored.data)
+    with gzip.GzipFile(fileobj=file) if name == "gzip" else bz2.BZ2File(file) as stream:
         _fill(out, stream.read(out.nbytes + 1))
 
 

@@ -97,9 +97,8 @@ def loaded_manifest(objects: Objects, layout: Layout) -> Manifest | None:
     return manifest
 
 
-def crc_of(parts: list[Array]) -> int:
-    """The crc32c of parts one after the other."""
-    crc = 0
+def crc_of(parts: list[Array], crc: int = 0) -> int:
+    """The crc32c of parts one after the other, after bytes whose crc32c is given."""
     for part in parts:
         crc = google_crc32c.extend(crc, part)
     return int(crc)

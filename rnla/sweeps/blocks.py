@@ -63,6 +63,7 @@ class Dense:
         self.own = own
         self.rows = rows
         self._products: dict[int, Array] = {}
+        self._energy: float | None = None
 
     @property
     def dtype(self) -> DType:
@@ -80,8 +81,10 @@ class Dense:
         return left_product(Y, self.array)
 
     def energy(self) -> float:
-        """Sum of |a_ij|^2."""
-        return energy(self.array)
+        """Sum of |a_ij|^2; computed once."""
+        if self._energy is None:
+            self._energy = energy(self.array)
+        return self._energy
 
     def squared_columns(self) -> Array:
         """Sum of |a_ij|^2 over the rows: (n,)."""

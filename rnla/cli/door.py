@@ -1,0 +1,82 @@
+"""The door: where errors become one line on stderr and an exit code, whichever program the group is part of."""
+
+from __future__ import annotations
+
+import errno
+import json
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from rnla.errors import RnlaError
+
+EXIT_CODES = {
+    0: "done",
+    1: "an unexpected error: a defect in rnla; --debug shows where",
+    2: "a request that cannot be right: option, job file, rank, kind of data; nothing was read",
+    3: "done, but the tolerance asked for was not met; the result is there and says so",
+    4: "the data: a store that cannot be opened, a missing or altered chunk, NaN or infinity, overflow",
+    5: "does not fit the memory or disk space there is; the message has the cure",
+    6: "the result cannot be written: taken, locked, disk full",
+    7: "the cluster lost the work; the same command again resumes",
+    130: "interrupted; the same command again resumes",
+}
+TOLERANCE_NOT_MET = 3
+INTERRUPTED = 130
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def debug_option(command: Command) -> Command:
+    """Add `--debug`, which lets errors end in a traceback."""
+
+    def noted(context: click.Context, _option: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's order
+        if wanted:
+            context.meta["rnla.debug"] = True
+
+    return click.option(
+        "--debug", is_flag=True, expose_value=False, is_eager=True, callback=noted, help="Show tracebacks of errors."
+    )(command)
+
+
+def json_option(command: Command) -> Command:
+    """Add `--json`: one JSON object on stdout and nothing else."""
+
+    def noted(context: click.Context, _option: click.Parameter, wanted: bool) -> bool:  # noqa: FBT001 - click's order
+        if wanted:
+            context.meta["rnla.json"] = True
+        return wanted
+
+    return click.option(
+        "--json", "as_json", is_flag=True, callback=noted, help="One JSON object on stdout, nothing else there."
+    )(command)
+
+
+class Door(click.Group):
+    """A group that ends with the exit code of the error, and without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command named on the command line."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit):
+            raise
+        except (KeyboardInterrupt, click.Abort):
+            click.echo("interrupted: the same command again resumes from the last finished sweep", err=True)
+            ctx.exit(INTERRUPTED)
+        except Exception as error:
+            if ctx.meta.get("rnla.debug") or (isinstance(error, OSError) and error.errno == errno.EPIPE):
+                raise
+            ctx.exit(_told(error, as_json=bool(ctx.meta.get("rnla.json"))))
+
+
+def _told(error: Exception, *, as_json: bool) -> int:
+    """Say what went wrong; returns the exit code."""
+    kind, message, code = type(error).__name__, str(error), getattr(error, "exit_code", 1)
+    if not isinstance(error, RnlaError):
+        message, code = f"unexpected {kind}: {message}. This is a defect in rnla; --debug shows where", 1
+    click.echo(f"error: {message}", err=True)
+    if as_json:
+        click.echo(json.dumps({"status": "error", "error": kind, "message": str(error), "exit_code": code}))
+    return int(code)

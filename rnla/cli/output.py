@@ -1,0 +1,72 @@
+"""Output: one JSON object for machines, rows of names and values for people."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Rows = Iterable[tuple[str, str]]
+
+
+def plain(value: Any) -> Any:
+    """The value in JSON's own types; NaN and infinity become null, arrays lists."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item) for item in value]
+    if hasattr(value, "tolist"):  # numpy scalars and arrays
+        return plain(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, complex):
+        return [plain(value.real), plain(value.imag)]
+    if value is None or isinstance(value, str | int | bool):
+        return value
+    return str(value) if isinstance(value, PurePath) else repr(value)
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """One JSON object on stdout."""
+    click.echo(json.dumps(plain(document), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Where people read."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False)
+
+
+def print_rows(rows: Rows, title: str = "") -> None:
+    """Names and values, wrapped to the terminal; whole lines when stdout is not one."""
+    out = console()
+    if not out.is_terminal:
+        if title:
+            click.echo(title)
+        for name, value in rows:
+            click.echo(f"{name:<14} {value}")
+        return
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(escape(name), escape(value))
+    if title:
+        out.print(f"[bold]{escape(title)}[/bold]")
+    out.print(table)
+
+
+def counted(number: int, noun: str) -> str:
+    """'1 chunk', '2,000 chunks'."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,100 @@
+"""Tall results: one row per row of A, written by ranges of rows from any thread or process, never whole in memory.
+
+Zarr v3 arrays in a local or shared folder, chunks of `chunk_rows` whole rows, bytes with a crc32c. A write of whole
+chunks is one file each, put in place by a rename; writing the same rows again gives the same files.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rnla.arrays import Array, DType
+from rnla.errors import RequestError
+from rnla.store.chunks import Chunks
+from rnla.store.layout import Layout, layout_of
+from rnla.store.objects import LocalObjects
+from rnla.store.stored import Stored
+from rnla.store.writing import array_metadata, write_chunk, write_metadata
+
+
+@dataclass(frozen=True)
+class StoredTall:
+    """An m x l array in a folder, made by `made_tall`."""
+
+    folder: str
+    layout: Layout
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(m, l)."""
+        return self.layout.shape
+
+    @property
+    def source(self) -> Stored:
+        """The same matrix, to be read; rows not yet written are missing chunks."""
+        return Stored(Chunks(LocalObjects(self.folder), self.layout))
+
+    def write(self, rows: slice, block: Array) -> None:
+        """Set rows. Whole chunks go out directly; a chunk given in part is read, changed and written back.
+
+        Raises
+        ------
+        StorageFullError
+            The disk is full.
+        """
+        start, stop, _ = rows.indices(self.shape[0])
+        if block.shape != (max(0, stop - start), self.shape[1]):
+            msg = f"{self.folder}: rows {start}..{stop} of {self.shape} cannot take a block of shape {block.shape}"
+            raise RequestError(msg)
+        height = self.layout.chunks[0]
+        for i in range(start // height, -(-stop // height)):
+            first, last = i * height, min((i + 1) * height, self.shape[0])
+            a, b = max(first, start), min(last, stop)
+            whole = self._chunk(i, slice(a - first, b - first), block[a - start : b - start], last - first)
+            write_chunk(Path(self.folder, self.layout.key(i, 0)), whole)
+
+    def _chunk(self, i: int, rows: slice, part: Array, filled: int) -> Array:
+        """All rows of a chunk: those given, those there before, and zeros under the last row."""
+        height, width = self.layout.chunks
+        if part.shape == (height, width) and part.dtype == self.layout.dtype:
+            return part
+        whole = np.zeros((height, width), self.layout.dtype)
+        path = Path(self.folder, self.layout.key(i, 0))
+        if part.shape[0] < filled and path.exists():
+            area, _ = self.layout.area(i, 0)
+            whole[:filled] = self.source.read(area, slice(0, width))
+        whole[rows] = part
+        return whole
+
+
+def made_tall(
+    folder: str | Path, shape: tuple[int, int], dtype: DType, chunk_rows: int, dimensions: tuple[str, str] | None = None
+) -> StoredTall:
+    """A tall array in a folder: a new one, or the one that is there already when it is the same."""
+    folder = Path(folder).absolute()
+    chunks = max(1, min(chunk_rows, max(1, shape[0]))), max(1, shape[1])
+    metadata = array_metadata(shape, np.dtype(dtype), chunks, dimensions=dimensions)
+    raw = json.dumps(metadata).encode()
+    wanted = layout_of(raw, str(folder))
+    file = folder / "zarr.json"
+    if not file.exists():
+        write_metadata(folder, metadata)
+    elif layout_of(file.read_bytes(), str(folder)) != wanted:
+        msg = f"{folder}: there is another array here, of other shape, type or chunks; remove it or choose another name"
+        raise RequestError(msg)
+    return StoredTall(str(folder), wanted)
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """Workspace in a folder on a local or shared file system."""
+
+    folder: str
+
+    def tall(self, name: str, shape: tuple[int, int], dtype: DType, chunk_rows: int) -> StoredTall:
+        """A tall matrix; the same name again is the same place."""
+        return made_tall(Path(self.folder, name), shape, dtype, chunk_rows)
