@@ -1,1 +1,50 @@
-"""Certified randomized linear algebra of Zarr matrices far bigger than memory."""
+"""Certified randomized linear algebra of Zarr matrices far bigger than memory.
+
+>>> import numpy, rnla
+>>> result = rnla.svd(numpy.diag([3.0, 2.0, 1.0]), 2)
+>>> result.s, result.certificate.frobenius_error
+(array([3., 2.]), 1.0)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rnla import errors
+    from rnla.algorithms.norms import Norms
+    from rnla.algorithms.planning import Plan
+    from rnla.algorithms.results import PCA, SVD, Certificate, Cost
+    from rnla.public import certify, load, norms, open, pca, plan, svd  # noqa: A004 - rnla.open is the public name
+    from rnla.sweeps.matrix import Matrix
+
+_HOMES = {
+    "errors": "rnla.errors",
+    "Norms": "rnla.algorithms.norms",
+    "Plan": "rnla.algorithms.planning",
+    "PCA": "rnla.algorithms.results",
+    "SVD": "rnla.algorithms.results",
+    "Certificate": "rnla.algorithms.results",
+    "Cost": "rnla.algorithms.results",
+    "Matrix": "rnla.sweeps.matrix",
+} | dict.fromkeys(("certify", "load", "norms", "open", "pca", "plan", "svd"), "rnla.public")
+
+__all__ = [
+    "PCA", "SVD", "Certificate", "Cost", "Matrix", "Norms", "Plan",
+    "certify", "errors", "load", "norms", "open", "pca", "plan", "svd",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use: scipy, zarr and dask take seconds, and `rnla --help` needs none of them."""
+    if name not in _HOMES:
+        msg = f"module 'rnla' has no attribute {name!r}"
+        raise AttributeError(msg)
+    from importlib import import_module
+
+    module = import_module(_HOMES[name])
+    return module if name == "errors" else getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -94,8 +94,9 @@ def rounding_noise(theta: Array, N: Array) -> Array:
     """
     d = theta.size
     size = np.abs(N)
-    gap = np.maximum(theta[:, None] - theta[None, :], np.finfo(np.float64).tiny)
-    through = np.where(np.tri(d, dtype=bool), 0.0, np.minimum(size, 4 * size**2 / gap)).sum(axis=1)
+    gap = np.maximum(theta[:, None] - theta[None, :], 4 * size)  # close to theta_i the shift is |N_ij| at most
+    through = np.divide(4 * size**2, gap, out=np.zeros_like(size), where=gap > 0)
+    through = np.where(np.tri(d, dtype=bool), 0.0, through).sum(axis=1)
     leading = np.maximum.accumulate(np.where(np.tri(d, dtype=bool), size, 0.0).max(axis=1))
     own = 16 * np.finfo(np.float64).eps * (64 + d) * max(float(theta[0]), 0.0) if d else 0.0
     share = np.sqrt(np.maximum(theta, 0.0) / max(float(theta[0]), np.finfo(np.float64).tiny)) if d else 0.0

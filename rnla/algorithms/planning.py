@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from rnla.algorithms.certificate import PROBES
 from rnla.arrays import accumulator_dtype, spelt_bytes
 from rnla.errors import RankError, RequestError
 from rnla.sweeps.geometry import FAN_IN
@@ -15,7 +16,6 @@ from rnla.sweeps.spans import BLOCK_BYTES
 Method = Literal["auto", "krylov", "subspace", "gram", "merge"]
 GRAM_COLUMNS = 1024  # up to this side the whole of A^H A is formed
 TOLERANCE_WIDTH = 64  # columns of a block when the rank is to be found
-PROBES = 10
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,8 @@ class Request:
     seed: int
     method: Method
     means: bool = False  # whether the means of the columns are wanted too
+    scores: bool = False  # whether left vectors are wanted times their singular values
+    names: tuple[str, str] = ("U", "Vt")  # of the left and right factor in the result
 
 
 def checked_request(
@@ -90,7 +92,6 @@ def checked_request(
     oversample: Any = 10,
     seed: Any = 0,
     method: Any = "auto",
-    means: bool = False,
 ) -> Request:
     """The request, or an error that says what is allowed."""
     m, n = shape
@@ -118,7 +119,7 @@ def checked_request(
     if method not in {"auto", "krylov", "subspace", "gram", "merge"}:
         msg = f"method={method!r} must be one of auto, krylov, subspace, gram, merge"
         raise RequestError(msg)
-    return Request(rank, budget, None if tol is None else float(tol), extra, integer(seed, "seed"), method, means)
+    return Request(rank, budget, None if tol is None else float(tol), extra, integer(seed, "seed"), method)
 
 
 def integer(value: Any, name: str) -> int:

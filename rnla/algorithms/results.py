@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -58,6 +58,15 @@ class Certificate:
             f"status                     {self.status}",
         ]
         return "\n".join(lines)
+
+    def in_units(self, unit: float) -> Certificate:
+        """The certificate in the units of the data, when the matrix was swept multiplied by `unit`."""
+        if unit == 1.0:
+            return self
+        names = (
+            "frobenius_error", "spectral_bound", "lower", "upper", "residuals", "rounding_floor", "frobenius_norm"
+        )
+        return replace(self, **{name: getattr(self, name) / unit for name in names})
 
     @property
     def relative_floor(self) -> float:

@@ -16,7 +16,7 @@ from rnla.algorithms.completion import complete
 from rnla.algorithms.krylov import Krylov, extract, rank_within
 from rnla.algorithms.lifecycle import Checkpoints, iterate
 from rnla.algorithms.planning import Request, chosen, oriented, sweeps_of, width_of
-from rnla.algorithms.results import Certificate
+from rnla.algorithms.results import Certificate, explained
 from rnla.algorithms.streaming import stream
 from rnla.arrays import Array, accumulator_dtype
 from rnla.kernels.blas import single_blas_thread
@@ -27,18 +27,22 @@ from rnla.sweeps.source import Tall, Workspace
 
 
 class Triplets(NamedTuple):
-    """U diag(s) Vh of the oriented matrix, U as a tall matrix; and what was learnt of the view."""
+    """U diag(s) Vh of the matrix as it was swept; and what was learnt of the view.
 
-    U: Tall  # (m, k) left vectors of the matrix as it was swept
+    When it was swept as its transpose, the tall side holds the right vectors of the matrix that was given: column i of
+    `tall` is row i of its Vt, and `short` holds its left vectors (times s, if scores were asked for).
+    """
+
+    tall: Tall  # (m, k) U (or scores) of the matrix, or V when transposed
     s: Array  # (k,)
-    Vh: Array  # (k, n)
-    transposed: bool  # swept as the transpose: U belongs to the columns of the matrix that was given
+    short: Array  # Vt (k, n); or, when transposed, U or scores (n, k)
+    transposed: bool
     certificate: Certificate
     method: str
     centre: Array | None  # (n,) means of the columns, when those are the short side
     scale: Array | None  # (n,) what columns were multiplied by
     moments: Tall | None  # (m, 2) means and deviations of the columns, when those are the long side
-    energy: float
+    shares: Array  # (k,) part of ||A||_F^2 that each mode carries
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,7 @@ def _finished(
     k = request.k or rank_within(s, swept.evidence.energy, request.tolerance or 0.0) or s.size
     s, Vh, C, Y = completed(A, swept, k, workspace)
     proof = certificate(swept.evidence, s, Vh, k, tolerance=request.tolerance)
-    proof = in_units(proof, swept.unit)
+    proof = proof.in_units(swept.unit)
     tall = A.over(Y.source)
     lead = C[:, :k]
     # U diag(s) Vh stays when column i of U is multiplied by a_i and row i of Vh by conj(a_i), |a_i| = 1
@@ -131,12 +135,16 @@ def _finished(
         turn = phases(peaks)
     else:
         turn = phases(column_peaks(Vh[:k].T)).conj()
-    U = workspace.tall("Vt" if transposed else "U", (Y.shape[0], k), A.dtype, A.geometry.tall_rows)
-    tall.sweep(Right(lead * turn, U))
-    rows = (turn.conj()[:, None] * Vh[:k]).astype(A.dtype)
-    energy = swept.evidence.energy / swept.unit**2
+    sigma = s[:k] / swept.unit
+    lengths = sigma if request.scores else np.ones(k)
+    named = request.names[1 if transposed else 0]
+    out = workspace.tall(named, (Y.shape[0], k), A.dtype, A.geometry.tall_rows, across=transposed)
+    tall.sweep(Right(lead * turn * (1.0 if transposed else lengths), out))
+    rows = turn.conj()[:, None] * Vh[:k]
+    short = (rows.T * lengths if transposed else rows).astype(A.dtype)
+    shares = explained(s[:k], swept.evidence.energy)
     return Triplets(
-        U, s[:k] / swept.unit, rows, transposed, proof, method, swept.centre, swept.scale, moments, energy
+        out, sigma, short, transposed, proof, method, swept.centre, swept.scale, moments, shares
     )
 
 
@@ -149,18 +157,3 @@ def completed(A: Matrix, swept: Swept, k: int, workspace: Workspace) -> tuple[Ar
     s, Vh, Y = complete(A, Factors(C, s, Vh), Y, missing, workspace)
     return s, Vh, np.eye(Y.shape[1], dtype=C.dtype), Y
 
-
-def in_units(proof: Certificate, unit: float) -> Certificate:
-    """The certificate in the units of the data, when it was swept at another power of two."""
-    if unit == 1.0:
-        return proof
-    return replace(
-        proof,
-        frobenius_error=proof.frobenius_error / unit,
-        spectral_bound=proof.spectral_bound / unit,
-        lower=proof.lower / unit,
-        upper=proof.upper / unit,
-        residuals=proof.residuals / unit,
-        rounding_floor=proof.rounding_floor / unit,
-        frobenius_norm=proof.frobenius_norm / unit,
-    )

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import click
 
-from rnla.cli.door import EXIT_CODES, Door, debug_option
 from rnla.cli.demonstration import demo
+from rnla.cli.door import EXIT_CODES, Door, debug_option
 from rnla.cli.jobs import plan, run
 from rnla.cli.results import show
 from rnla.cli.stores import fingerprint, info, rechunk, verify
@@ -32,7 +32,7 @@ def _version(context: click.Context, _option: click.Parameter, wanted: bool) -> 
 )
 @debug_option
 def main() -> None:
-    """Certified randomized linear algebra of Zarr matrices far bigger than memory.
+    r"""Certified randomized linear algebra of Zarr matrices far bigger than memory.
 
     Every result says how wrong it can be, how often the data was read, and stays within a memory bound that was
     promised before the first byte was read.

@@ -56,6 +56,10 @@ def json_option(command: Command) -> Command:
 class Door(click.Group):
     """A group that ends with the exit code of the error, and without a traceback."""
 
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Names in the order in which they were added: that in which they are used."""
+        return list(self.commands)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command named on the command line."""
         try:
@@ -63,7 +67,8 @@ class Door(click.Group):
         except (click.ClickException, click.exceptions.Exit):
             raise
         except (KeyboardInterrupt, click.Abort):
-            click.echo("interrupted: the same command again resumes from the last finished sweep", err=True)
+            resumes = "; the same command again resumes" if ctx.invoked_subcommand == "run" else ""
+            click.echo(f"interrupted{resumes}", err=True)
             ctx.exit(INTERRUPTED)
         except Exception as error:
             if ctx.meta.get("rnla.debug") or (isinstance(error, OSError) and error.errno == errno.EPIPE):

@@ -13,22 +13,17 @@ from rnla.errors import ConfigError
 
 _UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 _SIZE = re.compile(r"\s*([0-9]*\.?[0-9]+(?:e[0-9]+)?)\s*([kmgt]?)(i?)(b?)\s*", re.IGNORECASE)
-_PLAIN: dict[Any, click.ParamType] = {int: click.INT, float: click.FLOAT, str: click.STRING}
+_PLAIN: dict[Any, click.ParamType[Any]] = {int: click.INT, float: click.FLOAT, str: click.STRING}
 
 
-class Size(click.ParamType):
-    """A number of bytes: 600MB, 2GiB, 1.5 GB."""
-
-    name = "size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Bytes."""
-        if isinstance(value, int):
-            return value
-        found = _SIZE.fullmatch(value)
-        if found is None or (count := _bytes(found)) < 1:
-            self.fail(f"{value!r} is no size; write it like 600MB, 2GiB or 1.5GB", param, ctx)
-        return count
+def size(text: str) -> int:
+    """Bytes of a size as people write it: 600MB, 2GiB, 1.5 GB."""
+    found = _SIZE.fullmatch(text)
+    count = _bytes(found) if found else 0
+    if count < 1:
+        msg = f"{text!r} is no size; write it like 600MB, 2GiB or 1.5GB"
+        raise click.BadParameter(msg)
+    return count
 
 
 def _bytes(found: re.Match[str]) -> int:
@@ -51,7 +46,7 @@ def _option(field: dataclasses.Field[Any], hint: Any, taken: frozenset[str]) -> 
     return click.Option([flags, f"option_{field.name}"], type=_type(hint, flag), default=None, help=_help(field))
 
 
-def _type(hint: Any, flag: str) -> click.ParamType:
+def _type(hint: Any, flag: str) -> click.ParamType[Any]:
     if get_origin(hint) in {Union, types.UnionType}:
         wanted = [part for part in get_args(hint) if part is not type(None)]
         if len(wanted) == 1:
@@ -68,6 +63,7 @@ def _type(hint: Any, flag: str) -> click.ParamType:
 
 def _help(field: dataclasses.Field[Any]) -> str:
     words = str(field.metadata.get("help", ""))
+    words = words[:1].upper() + words[1:]
     default = field.default
     if default is dataclasses.MISSING and field.default_factory is not dataclasses.MISSING:
         default = field.default_factory()

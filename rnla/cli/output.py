@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,19 +17,15 @@ Rows = Iterable[tuple[str, str]]
 
 def plain(value: Any) -> Any:
     """The value in JSON's own types; NaN and infinity become null, arrays lists."""
+    if hasattr(value, "tolist"):  # numpy scalars and arrays
+        value = value.tolist()
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [plain(item) for item in value]
-    if hasattr(value, "tolist"):  # numpy scalars and arrays
-        return plain(value.tolist())
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    if isinstance(value, complex):
-        return [plain(value.real), plain(value.imag)]
-    if value is None or isinstance(value, str | int | bool):
-        return value
-    return str(value) if isinstance(value, PurePath) else repr(value)
+    return value if value is None or isinstance(value, str | int) else str(value)
 
 
 def print_json(document: Mapping[str, Any]) -> None:
@@ -45,14 +40,14 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, highlight=False)
 
 
-def print_rows(rows: Rows, title: str = "") -> None:
-    """Names and values, wrapped to the terminal; whole lines when stdout is not one."""
-    out = console()
+def print_rows(rows: Rows, title: str = "", *, stderr: bool = False) -> None:
+    """Names and values, wrapped to the terminal; whole lines when there is none."""
+    out = console(stderr=stderr)
     if not out.is_terminal:
         if title:
-            click.echo(title)
+            click.echo(title, err=stderr)
         for name, value in rows:
-            click.echo(f"{name:<14} {value}")
+            click.echo(f"{name:<14} {value}", err=stderr)
         return
     from rich.markup import escape
     from rich.table import Table

@@ -1,1 +1,5 @@
 """The demo: the main job on sea-surface temperatures, and on a generated matrix larger than the memory allowed."""
+
+from rnla.demo.run import run
+
+__all__ = ["run"]

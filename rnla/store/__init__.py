@@ -1,0 +1,1 @@
+"""Stores: matrices read strictly from Zarr, fingerprints, panels, and results written aside and published."""

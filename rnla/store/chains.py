@@ -13,7 +13,7 @@ import io
 import json
 import zlib
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal
 
 import google_crc32c
 import numcodecs
@@ -43,16 +43,12 @@ class Chain:
     fortran: bool = False  # elements of a column lie side by side
     steps: tuple[str, ...] = ()  # codecs to undo, outermost first, each as JSON with its id
     foreign: str | None = None  # metadata of a one-chunk array when Zarr has to decode it
+    checksummed: bool = False  # stored bytes end with the crc32c of the rest
 
     @property
     def nbytes(self) -> int:
         """Size of a decoded chunk."""
         return self.chunks[0] * self.chunks[1] * self.dtype.itemsize
-
-    @property
-    def checksummed(self) -> bool:
-        """Whether the outermost codec is crc32c."""
-        return bool(self.steps) and json.loads(self.steps[0])["id"] == "crc32c"
 
     @property
     def plain(self) -> bool:
@@ -83,7 +79,8 @@ class Chain:
             stored = _undone(json.loads(step), stored, out if last else None)
         if stored is not out:
             if stored.nbytes != self.nbytes:
-                raise DamagedError(f"it holds {stored.nbytes} bytes where {self.nbytes} are expected")
+                msg = f"it holds {stored.nbytes} bytes where {self.nbytes} are expected"
+                raise DamagedError(msg)
             out[:] = stored
         elements = self.native(out.view(self.dtype))
         return elements.reshape(self.chunks[::-1]).T if self.fortran else elements.reshape(self.chunks)
@@ -93,7 +90,8 @@ def check_crc(stored: Array, crc: int) -> None:
     """Compare the little-endian checksum in four stored bytes with the one computed."""
     written = int.from_bytes(stored.tobytes(), "little")
     if written != crc:
-        raise DamagedError(f"its checksum is {crc:08x} and should be {written:08x}")
+        msg = f"its checksum is {crc:08x} and should be {written:08x}"
+        raise DamagedError(msg)
 
 
 def _undone(codec: dict[str, Any], stored: Array, out: Array | None) -> Array:
@@ -101,10 +99,7 @@ def _undone(codec: dict[str, Any], stored: Array, out: Array | None) -> Array:
     name = codec["id"]
     try:
         if name == "crc32c":
-            if stored.nbytes < CRC_BYTES:
-                raise DamagedError(f"it holds {stored.nbytes} bytes, less than its checksum")
-            check_crc(stored[-CRC_BYTES:], google_crc32c.value(stored[:-CRC_BYTES]))
-            return stored[:-CRC_BYTES]
+            return _unsealed(stored)
         if out is not None and name in _BOUNDED:
             _inflate(name, stored, out)
             return out
@@ -114,14 +109,25 @@ def _undone(codec: dict[str, Any], stored: Array, out: Array | None) -> Array:
     except DamagedError:
         raise
     except Exception as error:  # each codec library has errors of its own
-        raise DamagedError(f"{name} cannot decode it ({error})") from error
+        msg = f"{name} cannot decode it ({error})"
+        raise DamagedError(msg) from error
+
+
+def _unsealed(stored: Array) -> Array:
+    """Bytes before a checksum that is right."""
+    if stored.nbytes < CRC_BYTES:
+        msg = f"it holds {stored.nbytes} bytes, less than its checksum"
+        raise DamagedError(msg)
+    check_crc(stored[-CRC_BYTES:], google_crc32c.value(stored[:-CRC_BYTES]))
+    return stored[:-CRC_BYTES]
 
 
 def _declared_decode(codec: dict[str, Any], stored: Array, out: Array) -> Array:
     """Decoded in place when the header declares the size wanted; larger sizes are refused before anything is made."""
     declared = _declared_bytes(codec["id"], stored)
     if declared is not None and declared > out.nbytes:
-        raise DamagedError(f"it decodes to {declared} bytes where {out.nbytes} are expected")
+        msg = f"it decodes to {declared} bytes where {out.nbytes} are expected"
+        raise DamagedError(msg)
     if declared == out.nbytes:
         numcodecs.get_codec(codec).decode(stored, out=out)
         return out
@@ -153,7 +159,8 @@ def _inflate(name: str, stored: Array, out: Array) -> None:
         machine = zlib.decompressobj()
         data = machine.decompress(stored.data, out.nbytes + 1)
         if not machine.eof and len(data) <= out.nbytes:
-            raise DamagedError("its zlib stream is cut off")
+            msg = "its zlib stream is cut off"
+            raise DamagedError(msg)
         _fill(out, data)
         return
     file = io.BytesIO(stored.data)
@@ -164,7 +171,8 @@ def _inflate(name: str, stored: Array, out: Array) -> None:
 def _fill(out: Array, data: bytes) -> None:
     if len(data) != out.nbytes:
         more = "more than " if len(data) > out.nbytes else f"{len(data)} bytes where "
-        raise DamagedError(f"it decodes to {more}{out.nbytes} bytes are expected")
+        msg = f"it decodes to {more}{out.nbytes} bytes are expected"
+        raise DamagedError(msg)
     out[:] = np.frombuffer(data, np.uint8)
 
 
@@ -179,8 +187,9 @@ def _by_zarr(metadata: dict[str, Any], stored: Array) -> Array:
         array = zarr.open_array(zarr.storage.MemoryStore(objects), mode="r", zarr_format=metadata["zarr_format"])
         elements = np.asarray(array[...])
     except Exception as error:  # zarr and the codecs have no common root
-        raise DamagedError(f"zarr cannot decode it ({error})") from error
-    return cast("Array", elements.astype(elements.dtype.newbyteorder("="), copy=False))
+        msg = f"zarr cannot decode it ({error})"
+        raise DamagedError(msg) from error
+    return elements.astype(elements.dtype.newbyteorder("="), copy=False)
 
 
 def chain_v3(metadata: dict[str, Any], codecs: list[Any], dtype: DType, chunks: tuple[int, int]) -> Chain:
@@ -192,16 +201,20 @@ def chain_v3(metadata: dict[str, Any], codecs: list[Any], dtype: DType, chunks: 
             raise _unknown(name)
     names = [name for name, _ in named]
     if names[0] == "bytes" and all(_direct(name) for name in names[1:]):
-        order = ">" if named[0][1].get("endian") == "big" else "<"
+        order: Literal[">", "<"] = ">" if named[0][1].get("endian") == "big" else "<"
         steps = [json.dumps({"id": name.removeprefix("numcodecs."), **_bare(conf)}) for name, conf in named[:0:-1]]
-        return Chain(dtype.newbyteorder(order), chunks, steps=tuple(steps))
+        return Chain(dtype.newbyteorder(order), chunks, steps=tuple(steps), checksummed=names[-1] == "crc32c")
     single = {
         "zarr_format": 3, "node_type": "array", "shape": chunks, "data_type": metadata["data_type"],
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": chunks}},
         "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
         "fill_value": metadata["fill_value"], "codecs": codecs, "attributes": {},
     }  # fmt: skip
-    return Chain(dtype, chunks, foreign=json.dumps(single))
+    return Chain(dtype, chunks, foreign=json.dumps(single), checksummed=_ends_in_crc32c(names))
+
+
+def _ends_in_crc32c(names: list[str]) -> bool:
+    return names[-1].removeprefix("numcodecs.") == "crc32c"
 
 
 def _direct(name: str) -> bool:
@@ -229,7 +242,8 @@ def chain_v2(metadata: dict[str, Any], dtype: DType, chunks: tuple[int, int]) ->
         steps = () if compressor is None else (json.dumps({"id": compressor["id"], **_bare(compressor)}),)
         return Chain(dtype, chunks, metadata.get("order") == "F", steps)
     single = {**metadata, "shape": chunks, "dimension_separator": "."}
-    return Chain(dtype, chunks, foreign=json.dumps(single))
+    sealed = compressor is None and _ends_in_crc32c([codec["id"] for codec in filters])
+    return Chain(dtype, chunks, foreign=json.dumps(single), checksummed=sealed)
 
 
 def _unknown(name: str) -> UnsupportedError:

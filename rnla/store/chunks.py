@@ -6,7 +6,7 @@ chunk (sixteen stored ones over a network), nothing for plain chunks of whole ro
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -18,7 +18,7 @@ from rnla.arrays import Array, DType
 from rnla.errors import IntegrityError
 from rnla.store.chains import CRC_BYTES, DamagedError, check_crc
 from rnla.store.layout import Layout
-from rnla.store.manifest import ABSENT_SIZE, Manifest, crc_of, loaded_manifest
+from rnla.store.manifest_file import ABSENT_SIZE, Manifest, loaded_manifest, stored_crc
 from rnla.store.objects import LocalObjects, Objects, Piece
 from rnla.store.shards import shard_index, shard_piece
 
@@ -57,7 +57,7 @@ class Chunks:
             return None
         manifest = loaded_manifest(self.objects, self.layout)
         if manifest is None or manifest.digest != self.manifest_digest:
-            msg = f"{self.objects.url}: its manifest changed while it was being read; start again with the store as it is now"
+            msg = f"{self.objects.url}: its manifest changed during the read; start again with the store as it is now"
             raise IntegrityError(msg)
         return manifest
 
@@ -69,17 +69,28 @@ class Chunks:
         indexes: dict[str, Array | None] = {}
         direct = isinstance(self.objects, LocalObjects) and self.layout.chain.plain
         while batch := list(islice(cuts, 1 if direct else self.objects.at_once)):
-            pieces = [self._piece(cut, indexes) for cut in batch]
+            pieces = [self._piece(cut.i, cut.j, indexes) for cut in batch]
             if direct:
                 self._plain(batch[0], pieces[0])
             else:
                 self._decoded(batch, pieces)
         return out
 
-    def stored(self, i: int, j: int) -> Array | None:
-        """Bytes of a chunk as they are stored; None when it is absent."""
-        piece = self._piece(Cut(i, j, slice(0), slice(0), np.empty(0)), {})
-        return None if piece is None else self.objects.fetch([piece])[0]
+    def entries(self, chunks: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Stored size and crc32c of chunks as manifests record them; (-1, 0) where one is absent."""
+        indexes: dict[str, Array | None] = {}
+        sealed, found = self.layout.chain.checksummed, []
+        for start in range(0, len(chunks), self.objects.at_once):
+            pieces = [self._piece(i, j, indexes) for i, j in chunks[start : start + self.objects.at_once]]
+            there = [piece for piece in pieces if piece is not None]
+            if isinstance(self.objects, LocalObjects):
+                sums = [self.objects.summed(piece, CRC_BYTES * sealed) for piece in there]
+            else:
+                stored = self.objects.fetch(there) if there else []
+                sums = [None if s is None else (s.nbytes, stored_crc(s, checksummed=sealed)) for s in stored]
+            answers = iter(sums)
+            found += [(None if piece is None else next(answers)) or (ABSENT_SIZE, 0) for piece in pieces]
+        return found
 
     def _cuts(self, r0: int, c0: int, out: Array) -> Iterator[Cut]:
         (height, width), (R, C) = out.shape, self.layout.chunks
@@ -92,18 +103,18 @@ class Chunks:
                 top, left = i * R + a - r0, j * C + x - c0
                 yield Cut(i, j, slice(a, b), slice(x, y), out[top : top + b - a, left : left + y - x])
 
-    def _piece(self, cut: Cut, indexes: dict[str, Array | None]) -> Piece | None:
+    def _piece(self, i: int, j: int, indexes: dict[str, Array | None]) -> Piece | None:
         """Where a chunk lies; None when a shard leaves it out."""
-        key = self.layout.key(cut.i, cut.j)
+        key = self.layout.key(i, j)
         if self.layout.shards is None:
             return Piece(key)
         if key not in indexes:
             try:
                 indexes[key] = shard_index(self.objects, self.layout, key)
             except DamagedError as error:
-                raise self.damaged(cut.i, cut.j, str(error)) from error
+                raise self.damaged(i, j, str(error)) from error
         index = indexes[key]
-        return None if index is None else shard_piece(self.layout, index, key, cut.i, cut.j)
+        return None if index is None else shard_piece(self.layout, index, key, i, j)
 
     def _plain(self, cut: Cut, piece: Piece | None) -> None:
         """A chunk whose rows lie in the file as they do in memory."""
@@ -127,18 +138,19 @@ class Chunks:
         chain, start = self.layout.chain, cut.rows.start * row_bytes
         stored_bytes = chain.nbytes + CRC_BYTES * chain.checksummed
         if piece.length is not None and piece.length != stored_bytes:
-            raise DamagedError(f"it has {piece.length} bytes in its shard where {stored_bytes} are expected")
+            msg = f"it has {piece.length} bytes in its shard where {stored_bytes} are expected"
+            raise DamagedError(msg)
         whole_bytes = stored_bytes if self.layout.shards is None else None
         if not chain.checksummed and self.manifest is None:
             return objects.scatter(piece, whole_bytes, start, [body])
         head = np.empty(start, np.uint8)
-        tail = np.empty(stored_bytes - start - body.nbytes, np.uint8)
-        if not objects.scatter(piece, whole_bytes, 0, [head, body, tail]):
+        rest = np.empty(chain.nbytes - start - body.nbytes, np.uint8)
+        seal = np.empty(stored_bytes - chain.nbytes, np.uint8)
+        crc = objects.summed_scatter(piece, whole_bytes, [head, body, rest], seal)
+        if crc is None:
             return False
-        crc = crc_of([head, body, tail[: tail.nbytes - CRC_BYTES * chain.checksummed]])
         if chain.checksummed:
-            check_crc(tail[-CRC_BYTES:], crc)
-            crc = crc_of([tail[-CRC_BYTES:]], crc)
+            check_crc(seal, crc)
         if self.manifest is not None:
             self.manifest.check(cut.i, cut.j, stored_bytes, crc)
         return True
@@ -159,9 +171,11 @@ class Chunks:
 
     def _decode(self, cut: Cut, stored: Array, length: int | None) -> None:
         if length is not None and stored.nbytes != length:
-            raise DamagedError(f"its shard gives {stored.nbytes} bytes where {length} are expected")
+            msg = f"its shard gives {stored.nbytes} bytes where {length} are expected"
+            raise DamagedError(msg)
         if self.manifest is not None:
-            self.manifest.check(cut.i, cut.j, stored.nbytes, crc_of([stored]))
+            crc = stored_crc(stored, checksummed=self.layout.chain.checksummed)
+            self.manifest.check(cut.i, cut.j, stored.nbytes, crc)
         whole = cut.target.flags.c_contiguous and cut.target.shape == self.layout.chunks
         out = cut.target.reshape(-1).view(np.uint8) if whole else None
         elements = self.layout.chain.decode(stored, out)

@@ -80,7 +80,7 @@ def layout_of(raw: bytes, url: str) -> Layout:
         msg = f"{url}: {error}"
         raise type(error)(msg) from None
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        msg = f"{url}: its metadata cannot be understood ({type(error).__name__}: {error}); restore zarr.json or .zarray"
+        msg = f"{url}: its metadata cannot be understood ({type(error).__name__}: {error}); restore it from a copy"
         raise StoreError(msg) from error
     bearing = {key: value for key, value in metadata.items() if key not in ("attributes", "dimension_names")}
     digest = hashlib.blake2b(json.dumps(bearing, sort_keys=True).encode(), digest_size=16).hexdigest()

@@ -1,104 +1,176 @@
-"""Manifest: size and crc32c of every chunk of a store, bound to its key and to the metadata.
+"""Fingerprints of stores: taking one (`fingerprint`) and comparing a store with it (`verify`).
 
-It is one object, `rnla-manifest.npz`, among the array's own objects. With it, a chunk that is missing, altered,
-truncated or in another chunk's place is found when it is read; without it, only what the codecs can see.
+Each reads every stored byte once, in threads, with a megabyte of memory for each thread of a local store.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
-import zipfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import Any
 
-import google_crc32c
 import numpy as np
 
 from rnla.arrays import Array
-from rnla.errors import IntegrityError
+from rnla.errors import IntegrityError, OutputError, RnlaError
 from rnla.store.chains import DamagedError
-from rnla.store.layout import Layout
-from rnla.store.objects import Objects, Piece
+from rnla.store.chunks import Chunks
+from rnla.store.manifest_file import ABSENT_SIZE, MANIFEST_KEY, Manifest, loaded_manifest
+from rnla.store.places import found_matrix
 
-MANIFEST_KEY = "rnla-manifest.npz"
-FORMAT = 1
-ABSENT_SIZE = -1
+__all__ = ["MANIFEST_KEY", "Manifest", "Verification", "fingerprint", "verify"]
+
+RUN = 64  # chunks that one call of a thread goes through, where there are no shards
+THREADS = 4
+UNREADABLE = -2  # stands for the size of chunks whose shard has no sound index
+SHOWN = 100  # problems that a report spells out
+
+Progress = Callable[[int, int], None]  # chunks done, chunks in all
+Entries = list[tuple[int, int]]
 
 
-@dataclass(frozen=True, eq=False)
-class Manifest:
-    """Fingerprint of a store."""
+@dataclass(frozen=True)
+class Verification:
+    """What came of comparing a store with its manifest, or, where it has none, of decoding every chunk."""
 
-    sizes: Array  # (chunks down, chunks across) int64: stored bytes, -1 where the chunk is left out
-    crc32c: Array  # (chunks down, chunks across) uint32: of the stored bytes
-    metadata_digest: str
-
-    @property
-    def digest(self) -> str:
-        """Hash of the manifest, which stands for the hash of the data."""
-        digest = hashlib.blake2b(self.metadata_digest.encode(), digest_size=16)
-        digest.update(np.ascontiguousarray(self.sizes, "<i8").tobytes())
-        digest.update(np.ascontiguousarray(self.crc32c, "<u4").tobytes())
-        return digest.hexdigest()
-
-    @property
-    def absent(self) -> int:
-        """Chunks that were left out when the fingerprint was taken."""
-        return int(np.count_nonzero(self.sizes == ABSENT_SIZE))
+    url: str
+    chunks: int
+    absent: int
+    stored_bytes: int
+    manifest: str | None  # digest of the manifest compared with
+    damaged: int  # chunks that are not what they should be
+    problems: tuple[str, ...]  # the first hundred of them
 
     @property
-    def stored_bytes(self) -> int:
-        """Size of all chunks as stored."""
-        return int(self.sizes[self.sizes > 0].sum())
-
-    def check(self, i: int, j: int, size: int, crc: int) -> None:
-        """Compare a chunk that was read with its entry."""
-        expected = int(self.sizes[i, j])
-        if expected == ABSENT_SIZE:
-            raise DamagedError("the manifest says that it was left out, and now it is there")
-        if size != expected:
-            raise DamagedError(f"it has {size} bytes and the manifest says {expected}")
-        if crc != (wanted := int(self.crc32c[i, j])):
-            raise DamagedError(f"its crc32c is {crc:08x} and the manifest says {wanted:08x}")
-
-    def dumps(self) -> bytes:
-        """The manifest as an npz file."""
-        file = io.BytesIO()
-        np.savez(
-            file,
-            format=np.array(FORMAT),
-            sizes=self.sizes.astype("<i8"),
-            crc32c=self.crc32c.astype("<u4"),
-            metadata_digest=np.array(self.metadata_digest),
-        )
-        return file.getvalue()
+    def sound(self) -> bool:
+        """Whether nothing is wrong."""
+        return self.damaged == 0
 
 
-def loaded_manifest(objects: Objects, layout: Layout) -> Manifest | None:
-    """The manifest of a store, or None; a stale or damaged one is an error."""
-    (raw,) = objects.fetch([Piece(MANIFEST_KEY)])
-    if raw is None:
-        return None
-    where = f"{objects.url}/{MANIFEST_KEY}"
-    cure = f"If the change was yours, run `rnla fingerprint {objects.url}` again; if not, restore the store."
+def fingerprint(place: Any, *, threads: int = THREADS, progress: Progress | None = None) -> Manifest:
+    """Sizes and crc32c of all chunks, written beside them as `rnla-manifest.npz`; absent chunks are recorded as such.
+
+    Raises
+    ------
+    OutputError
+        The manifest cannot be written there.
+
+    Examples
+    --------
+    >>> import numpy as np, zarr
+    >>> z = zarr.create_array({}, data=np.eye(4), chunks=(2, 4))
+    >>> fingerprint(z).sizes.shape
+    (2, 1)
+    """
+    found = found_matrix(place)
+    reader = Chunks(found.objects, found.layout)
+    manifest = Manifest(*_measured(reader, threads, progress), found.layout.digest)
     try:
-        with np.load(io.BytesIO(raw.tobytes()), allow_pickle=False) as file:
-            made_by = int(file["format"])
-            manifest = Manifest(file["sizes"], file["crc32c"], str(file["metadata_digest"]))
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-        msg = f"{where}: the manifest is damaged ({error}). {cure}"
-        raise IntegrityError(msg) from error
-    if made_by != FORMAT:
-        msg = f"{where}: the manifest has format {made_by}, and this rnla reads format {FORMAT}. {cure}"
-        raise IntegrityError(msg)
-    if manifest.metadata_digest != layout.digest or manifest.sizes.shape != layout.grid:
-        msg = f"{where}: the manifest is of other metadata: zarr.json or .zarray was changed since. {cure}"
-        raise IntegrityError(msg)
+        found.objects.put(MANIFEST_KEY, manifest.dumps())
+    except RnlaError:
+        raise
+    except Exception as error:  # every kind of store refuses in its own way
+        msg = f"{reader.objects.url}/{MANIFEST_KEY}: the manifest cannot be written ({error}); make the store writable"
+        raise OutputError(msg) from error
     return manifest
 
 
-def crc_of(parts: list[Array], crc: int = 0) -> int:
-    """The crc32c of parts one after the other, after bytes whose crc32c is given."""
-    for part in parts:
-        crc = google_crc32c.extend(crc, part)
-    return int(crc)
+def verify(place: Any, *, threads: int = THREADS, progress: Progress | None = None) -> Verification:
+    """Compare every chunk with the manifest; without one, read every chunk strictly."""
+    found = found_matrix(place)
+    manifest = loaded_manifest(found.objects, found.layout)
+    reader = Chunks(found.objects, found.layout, manifest_digest=None if manifest is None else manifest.digest)
+    if manifest is None:
+        sizes, wrong, problems = _decoded(reader, threads, progress)
+    else:
+        sizes, crc32c = _measured(reader, threads, progress, _entries_or_not)
+        bad = np.argwhere((sizes != manifest.sizes) | (crc32c != manifest.crc32c))
+        wrong, problems = len(bad), [_difference(reader, manifest, sizes, crc32c, *ij) for ij in bad[:SHOWN].tolist()]
+    absent = int(np.count_nonzero(sizes == ABSENT_SIZE))
+    stored_bytes = int(sizes[sizes > 0].sum())
+    return Verification(
+        reader.objects.url, sizes.size, absent, stored_bytes, reader.manifest_digest, wrong, tuple(problems)
+    )
+
+
+def _difference(reader: Chunks, manifest: Manifest, sizes: Array, crc32c: Array, i: int, j: int) -> str:
+    if sizes[i, j] == ABSENT_SIZE:
+        return str(reader.damaged(i, j, "it is missing, and the manifest says that it was there"))
+    if sizes[i, j] == UNREADABLE:
+        return str(reader.damaged(i, j, "the index of its shard is damaged"))
+    try:
+        manifest.check(i, j, int(sizes[i, j]), int(crc32c[i, j]))
+    except DamagedError as error:
+        return str(reader.damaged(i, j, str(error)))
+    return str(reader.damaged(i, j, "it changed while it was read"))
+
+
+def _runs(reader: Chunks) -> Iterator[list[tuple[int, int]]]:
+    """Chunks in groups for one thread each: those of a shard, or neighbours in a row of chunks."""
+    down, across = reader.layout.grid
+    height, width = reader.layout.shards.counts if reader.layout.shards else (1, RUN)
+    for i in range(0, down, height):
+        for j in range(0, across, width):
+            yield [(p, q) for p in range(i, min(i + height, down)) for q in range(j, min(j + width, across))]
+
+
+def _each(
+    reader: Chunks, threads: int, progress: Progress | None, work: Callable[[Entries], Any]
+) -> Iterator[tuple[Entries, Any]]:
+    """(run, work(run)) for every run, a bounded number of them ahead."""
+    total, done, runs = reader.layout.grid[0] * reader.layout.grid[1], 0, _runs(reader)
+    with ThreadPoolExecutor(threads) as pool:
+        while batch := list(islice(runs, 64 * threads)):
+            for run, answer in zip(batch, pool.map(work, batch), strict=True):
+                yield run, answer
+                done += len(run)
+                if progress is not None:
+                    progress(done, total)
+
+
+def _entries(reader: Chunks, run: Entries) -> Entries:
+    return reader.entries(run)
+
+
+def _entries_or_not(reader: Chunks, run: Entries) -> Entries:
+    try:
+        return reader.entries(run)
+    except IntegrityError:
+        return [(UNREADABLE, 0)] * len(run)
+
+
+def _measured(
+    reader: Chunks, threads: int, progress: Progress | None, entries_of: Callable[[Chunks, Entries], Entries] = _entries
+) -> tuple[Array, Array]:
+    """Sizes and crc32c over the chunk grid."""
+    sizes = np.full(reader.layout.grid, ABSENT_SIZE, np.int64)
+    crc32c = np.zeros(reader.layout.grid, np.uint32)
+    for run, entries in _each(reader, threads, progress, partial(entries_of, reader)):
+        at = tuple(np.array(run).T)
+        sizes[at], crc32c[at] = np.array(entries, np.int64).T
+    return sizes, crc32c
+
+
+def _decoded(reader: Chunks, threads: int, progress: Progress | None) -> tuple[Array, int, list[str]]:
+    """Sizes over the chunk grid, and what is wrong with the chunks that cannot be read."""
+
+    def read(run: list[tuple[int, int]]) -> tuple[list[int], list[str]]:
+        problems = []
+        for i, j in run:
+            try:
+                reader.read(*reader.layout.area(i, j))
+            except IntegrityError as error:
+                problems.append(str(error))
+        return [size for size, _ in _entries_or_not(reader, run)], problems
+
+    sizes = np.full(reader.layout.grid, ABSENT_SIZE, np.int64)
+    found: list[str] = []
+    wrong = 0
+    for run, (lengths, problems) in _each(reader, threads, progress, read):
+        sizes[tuple(np.array(run).T)] = lengths
+        wrong += len(problems)
+        found += problems[: SHOWN - len(found)]
+    return sizes, wrong, found

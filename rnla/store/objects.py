@@ -9,16 +9,21 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
+import google_crc32c
 import numpy as np
 
 from rnla.arrays import Array
+from rnla.errors import RnlaError, StoreError
 from rnla.store.chains import DamagedError
+from rnla.sweeps.retries import retried
 
+IN_CACHE_BYTES = 1 << 20  # read and summed while the bytes are in cache
 AT_ONCE = 16  # requests under way together in one read of a remote store
 
 
@@ -76,33 +81,66 @@ class LocalObjects:
         return [self._piece(piece) for piece in pieces]
 
     def _piece(self, piece: Piece) -> Array | None:
-        try:
-            handle = os.open(self.path(piece.key), os.O_RDONLY | os.O_CLOEXEC)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        try:
+        with self._opened(piece.key) as handle:
+            if handle is None:
+                return None
             size = os.fstat(handle).st_size
             start = piece.start if piece.start >= 0 else max(0, size + piece.start)
             rest = max(0, size - start)
             data = np.empty(rest if piece.length is None else min(rest, piece.length), np.uint8)
             _read_exactly(handle, start, [data])
             return data
-        finally:
-            os.close(handle)
 
     def scatter(self, piece: Piece, whole_bytes: int | None, skip: int, views: list[Array]) -> bool:
         """Read into `views` one after the other from `skip` bytes into the piece on; False where the file is absent."""
-        try:
-            handle = os.open(self.path(piece.key), os.O_RDONLY | os.O_CLOEXEC)
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        try:
-            if whole_bytes is not None and (size := os.fstat(handle).st_size) != whole_bytes:
-                raise DamagedError(f"its object has {size} bytes where {whole_bytes} are expected")
+        with self._opened(piece.key) as handle:
+            if handle is None:
+                return False
+            _check_size(handle, whole_bytes)
             _read_exactly(handle, piece.start + skip, views)
+            return True
+
+    def summed_scatter(self, piece: Piece, whole_bytes: int | None, views: list[Array], seal: Array) -> int | None:
+        """Read a piece into `views` and then `seal`; the crc32c of the views, None where the file is absent."""
+        with self._opened(piece.key) as handle:
+            if handle is None:
+                return None
+            _check_size(handle, whole_bytes)
+            crc, offset = 0, piece.start
+            for view in views:
+                for start in range(0, view.nbytes, IN_CACHE_BYTES):
+                    part = view[start : start + IN_CACHE_BYTES]
+                    _read_exactly(handle, offset, [part])
+                    crc = google_crc32c.extend(crc, part)
+                    offset += part.nbytes
+            _read_exactly(handle, offset, [seal])
+            return crc
+
+    def summed(self, piece: Piece, seal_bytes: int) -> tuple[int, int] | None:
+        """Size of a piece and the crc32c of all of it but the last bytes, in little memory; None where it is absent."""
+        with self._opened(piece.key) as handle:
+            if handle is None:
+                return None
+            size = os.fstat(handle).st_size if piece.length is None else piece.length
+            buffer, crc, left, offset = np.empty(IN_CACHE_BYTES, np.uint8), 0, max(0, size - seal_bytes), piece.start
+            while left:
+                part = buffer[: min(left, buffer.nbytes)]
+                _read_exactly(handle, offset, [part])
+                crc = google_crc32c.extend(crc, part)
+                left, offset = left - part.nbytes, offset + part.nbytes
+            return size, crc
+
+    @contextmanager
+    def _opened(self, key: str) -> Iterator[int | None]:
+        try:
+            handle = os.open(self.path(key), os.O_RDONLY | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
+            yield None
+            return
+        try:
+            yield handle
         finally:
             os.close(handle)
-        return True
 
     def put(self, key: str, data: bytes) -> None:
         """Write a file under another name and rename it into place."""
@@ -110,17 +148,24 @@ class LocalObjects:
 
     def children(self, folder: str) -> list[str]:
         """Names directly under a folder."""
-        place = self.path(folder) if folder else self.root
-        return sorted(os.listdir(place)) if os.path.isdir(place) else []
+        place = Path(self.root, folder)
+        return sorted(child.name for child in place.iterdir()) if place.is_dir() else []
+
+
+def _check_size(handle: int, whole_bytes: int | None) -> None:
+    if whole_bytes is not None and (size := os.fstat(handle).st_size) != whole_bytes:
+        msg = f"its object has {size} bytes where {whole_bytes} are expected"
+        raise DamagedError(msg)
 
 
 def _read_exactly(handle: int, offset: int, views: list[Array]) -> None:
     """`preadv` until all views are full."""
     left = [view for view in views if view.nbytes]
     while left:
-        count = os.preadv(handle, left, offset)
+        count = os.preadv(handle, cast("Any", left), offset)
         if count == 0:
-            raise DamagedError(f"its object ends at byte {offset}, {sum(v.nbytes for v in left)} bytes too early")
+            msg = f"its object ends at byte {offset}, {sum(v.nbytes for v in left)} bytes too early"
+            raise DamagedError(msg)
         offset += count
         while left and count >= left[0].nbytes:
             count -= left.pop(0).nbytes
@@ -133,12 +178,12 @@ def write_file(path: Path, parts: Sequence[bytes | memoryview]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}.part")
     try:
-        with open(aside, "xb", buffering=0) as file:
+        with aside.open("xb", buffering=0) as file:
             for part in parts:
                 view = memoryview(part).cast("B")
                 while view.nbytes:
                     view = view[file.write(view) :]
-        os.replace(aside, path)
+        aside.replace(path)
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
@@ -206,3 +251,14 @@ class StoreObjects:
 
     async def _children(self, folder: str) -> list[str]:
         return sorted([name.rstrip("/").rsplit("/", 1)[-1] async for name in self.store.list_dir(folder)])
+
+
+def first_object(objects: Objects, key: str) -> Array | None:
+    """An object that is read when a store is opened; a store that cannot be reached is a StoreError."""
+    try:
+        return retried(lambda: objects.fetch([Piece(key)])[0])
+    except RnlaError:
+        raise
+    except Exception as error:  # every kind of store has errors of its own
+        msg = f"{objects.url}: {key} cannot be read ({error}); check the address, the permissions and the connection"
+        raise StoreError(msg) from error

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlparse
 
 from rnla.errors import RequestError, StoreError, UnsupportedError
 from rnla.store.layout import Layout, layout_of, matrix_shape
-from rnla.store.objects import LocalObjects, Objects, Piece, StoreObjects
+from rnla.store.objects import LocalObjects, Objects, Piece, StoreObjects, first_object
 
 LISTED = 20  # arrays named in a message
 DEPTH = 5  # groups inside groups that are looked into
@@ -68,12 +68,13 @@ def _in_store(store: Any, path: str) -> Objects:
 
 def _in_folder(path: Path) -> Objects:
     import zarr
+    from zarr.core.sync import sync
 
     path = path.expanduser().absolute()
     for outer in (path, *path.parents):
         if outer.is_file() and outer.suffix == ".zip":
             inner = "" if outer == path else path.relative_to(outer).as_posix()
-            return StoreObjects(zarr.storage.ZipStore(outer, mode="r"), inner, str(path))
+            return StoreObjects(sync(zarr.storage.ZipStore.open(outer, mode="r")), inner, str(path))
         if outer.exists():
             break
     return LocalObjects(str(path))
@@ -83,7 +84,7 @@ def found_matrix(place: Any) -> Found:
     """The matrix at a place, or a sentence that says what is there instead."""
     objects = objects_at(place)
     for key in ("zarr.json", ".zarray"):
-        (raw,) = objects.fetch([Piece(key)])
+        raw = first_object(objects, key)
         if raw is not None:
             break
     else:
@@ -111,12 +112,12 @@ def _parsed(raw: bytes, url: str) -> dict[str, Any]:
 
 def _not_an_array(objects: Objects) -> StoreError | UnsupportedError:
     """What lies at a place that is no array."""
-    if isinstance(objects, LocalObjects) and not os.path.exists(objects.root):
+    if isinstance(objects, LocalObjects) and not Path(objects.root).exists():
         return StoreError(f"{objects.url}: there is no such file or folder; check the path")
     try:
         inside = arrays_inside(objects)
     except Exception as error:  # noqa: BLE001 - a listing is a courtesy; web servers give none
-        return StoreError(f"{objects.url}: no Zarr array here, and it cannot be listed ({error}); give the array's path")
+        return StoreError(f"{objects.url}: no Zarr array here, and no listing ({error}); give the array's path")
     if not inside:
         return StoreError(f"{objects.url}: no Zarr array here (neither zarr.json nor .zarray); check the path")
     shown = ", ".join(f"{name} ({size})" for name, size in inside[:LISTED])

@@ -25,7 +25,8 @@ def shard_index(objects: Objects, layout: Layout, key: str) -> Array | None:
 
 def _parsed(shards: Shards, stored: Array) -> Array:
     if stored.nbytes != shards.index_bytes:
-        raise DamagedError(f"its shard has {stored.nbytes} bytes, less than its index of {shards.index_bytes}")
+        msg = f"its shard has {stored.nbytes} bytes, less than its index of {shards.index_bytes}"
+        raise DamagedError(msg)
     if shards.index_checked:
         check_crc(stored[-CRC_BYTES:], google_crc32c.value(stored[:-CRC_BYTES]))
         stored = stored[:-CRC_BYTES]

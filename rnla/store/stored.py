@@ -11,7 +11,7 @@ from typing import Any
 
 from rnla.arrays import Array, DType
 from rnla.store.chunks import Chunks
-from rnla.store.manifest import loaded_manifest
+from rnla.store.manifest_file import loaded_manifest
 from rnla.store.places import Found, found_matrix
 
 

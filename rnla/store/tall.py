@@ -23,20 +23,23 @@ from rnla.store.writing import array_metadata, write_chunk, write_metadata
 
 @dataclass(frozen=True)
 class StoredTall:
-    """An m x l array in a folder, made by `made_tall`."""
+    """An m x l array in a folder, made by `made_tall`; kept as its transpose, l x m, when `across`."""
 
     folder: str
     layout: Layout
+    across: bool = False
 
     @property
     def shape(self) -> tuple[int, int]:
         """(m, l)."""
-        return self.layout.shape
+        first, second = self.layout.shape
+        return (second, first) if self.across else (first, second)
 
     @property
     def source(self) -> Stored:
         """The same matrix, to be read; rows not yet written are missing chunks."""
-        return Stored(Chunks(LocalObjects(self.folder), self.layout))
+        stored = Stored(Chunks(LocalObjects(self.folder), self.layout))
+        return stored.transposed if self.across else stored
 
     def write(self, rows: slice, block: Array) -> None:
         """Set rows. Whole chunks go out directly; a chunk given in part is read, changed and written back.
@@ -50,34 +53,47 @@ class StoredTall:
         if block.shape != (max(0, stop - start), self.shape[1]):
             msg = f"{self.folder}: rows {start}..{stop} of {self.shape} cannot take a block of shape {block.shape}"
             raise RequestError(msg)
-        height = self.layout.chunks[0]
+        height = self.layout.chunks[1 if self.across else 0]
         for i in range(start // height, -(-stop // height)):
             first, last = i * height, min((i + 1) * height, self.shape[0])
             a, b = max(first, start), min(last, stop)
             whole = self._chunk(i, slice(a - first, b - first), block[a - start : b - start], last - first)
-            write_chunk(Path(self.folder, self.layout.key(i, 0)), whole)
+            turned = np.ascontiguousarray(whole.T) if self.across else whole
+            write_chunk(self._path(i), turned)
+
+    def _path(self, i: int) -> Path:
+        return Path(self.folder, self.layout.key(0, i) if self.across else self.layout.key(i, 0))
 
     def _chunk(self, i: int, rows: slice, part: Array, filled: int) -> Array:
         """All rows of a chunk: those given, those there before, and zeros under the last row."""
-        height, width = self.layout.chunks
+        height, width = self.layout.chunks[::-1] if self.across else self.layout.chunks
         if part.shape == (height, width) and part.dtype == self.layout.dtype:
             return part
         whole = np.zeros((height, width), self.layout.dtype)
-        path = Path(self.folder, self.layout.key(i, 0))
-        if part.shape[0] < filled and path.exists():
-            area, _ = self.layout.area(i, 0)
-            whole[:filled] = self.source.read(area, slice(0, width))
+        if part.shape[0] < filled and self._path(i).exists():
+            whole[:filled] = self.source.read(slice(i * height, i * height + filled), slice(0, width))
         whole[rows] = part
         return whole
 
 
 def made_tall(
-    folder: str | Path, shape: tuple[int, int], dtype: DType, chunk_rows: int, dimensions: tuple[str, str] | None = None
+    folder: str | Path,
+    shape: tuple[int, int],
+    dtype: DType,
+    chunk_rows: int,
+    dimensions: tuple[str, str] | None = None,
+    *,
+    across: bool = False,
 ) -> StoredTall:
-    """A tall array in a folder: a new one, or the one that is there already when it is the same."""
+    """A tall array in a folder: a new one, or the one that is there already when it is the same.
+
+    `shape` is that of the tall matrix, m x l, and `dimensions` are those of the array as it is kept.
+    """
     folder = Path(folder).absolute()
     chunks = max(1, min(chunk_rows, max(1, shape[0]))), max(1, shape[1])
-    metadata = array_metadata(shape, np.dtype(dtype), chunks, dimensions=dimensions)
+    if across:
+        shape, chunks = (shape[1], shape[0]), (chunks[1], chunks[0])
+    metadata = array_metadata(shape, np.dtype(dtype), chunks, dimensions=dimensions, attributes={"rnla_tall": True})
     raw = json.dumps(metadata).encode()
     wanted = layout_of(raw, str(folder))
     file = folder / "zarr.json"
@@ -86,7 +102,7 @@ def made_tall(
     elif layout_of(file.read_bytes(), str(folder)) != wanted:
         msg = f"{folder}: there is another array here, of other shape, type or chunks; remove it or choose another name"
         raise RequestError(msg)
-    return StoredTall(str(folder), wanted)
+    return StoredTall(str(folder), wanted, across)
 
 
 @dataclass(frozen=True)
@@ -95,6 +111,8 @@ class Scratch:
 
     folder: str
 
-    def tall(self, name: str, shape: tuple[int, int], dtype: DType, chunk_rows: int) -> StoredTall:
-        """A tall matrix; the same name again is the same place."""
-        return made_tall(Path(self.folder, name), shape, dtype, chunk_rows)
+    def tall(
+        self, name: str, shape: tuple[int, int], dtype: DType, chunk_rows: int, *, across: bool = False
+    ) -> StoredTall:
+        """A tall matrix; the same name again is the same place. `across`: it is kept as its transpose."""
+        return made_tall(Path(self.folder, name), shape, dtype, chunk_rows, across=across)

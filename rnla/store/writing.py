@@ -95,13 +95,12 @@ def write_metadata(folder: Path, metadata: dict[str, Any]) -> None:
 
 
 def write_chunk(path: Path, block: Array, codec: str = "none") -> tuple[int, int]:
-    """Write a whole chunk; its stored size and crc32c."""
+    """Write a whole chunk; its stored size and the crc32c that manifests record."""
     block = np.ascontiguousarray(block, dtype=block.dtype.newbyteorder("<"))
     data: Array = block.reshape(-1).view(np.uint8)
     if codec == "zstd":
         data = np.frombuffer(numcodecs.Zstd(level=3).encode(data), np.uint8)
-    tail = int(google_crc32c.value(data)).to_bytes(CRC_BYTES, "little")
-    size = data.nbytes + CRC_BYTES
+    crc, size = int(google_crc32c.value(data)), data.nbytes + CRC_BYTES
     with writing_errors(path, size):
-        write_file(path, [data.data, tail])
-    return size, int(google_crc32c.extend(google_crc32c.value(data), tail))
+        write_file(path, [data.data, crc.to_bytes(CRC_BYTES, "little")])
+    return size, crc

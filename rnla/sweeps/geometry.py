@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 PANEL_BYTES = 16 << 20  # what is read at once, when the store's own chunks are not larger
-SPAN_BYTES = 128 << 20  # what one task works through, at least
+SPAN_BYTES = 128 << 20  # what one task works through, at least, in a matrix of 64 spans or more
 SPAN_LIMIT = 1024  # spans in a sweep, at most
 STRIP_BYTES = 256 << 20  # a strip of whole rows larger than this is read in column parts, twice
 TALL_ROWS = 16384  # rows in one chunk of a tall result, about
@@ -105,7 +105,8 @@ def geometry(
     units = max(1, PANEL_BYTES // (unit_rows * row_bytes))
     panel_rows = min(units * unit_rows, -(-max(rows, 1) // unit_rows) * unit_rows)
     # a span's partial sums have a few hundred columns at most: keep them small beside the span itself
-    wanted = max(SPAN_BYTES, 4096 * columns, -(-rows * row_bytes // SPAN_LIMIT))
+    total = rows * row_bytes
+    wanted = max(min(SPAN_BYTES, total // 64), 4096 * columns, -(-total // SPAN_LIMIT))
     panels = 1
     while not whole_spans and panels * panel_rows * row_bytes < wanted and panels * panel_rows < rows:
         panels *= 2

@@ -64,8 +64,10 @@ class Tall(Protocol):
 class Workspace(Protocol):
     """Makes places for tall matrices: in memory, or in the folder of a result."""
 
-    def tall(self, name: str, shape: tuple[int, int], dtype: DType, chunk_rows: int) -> Tall:
-        """A new tall matrix; the same name again is the same place."""
+    def tall(
+        self, name: str, shape: tuple[int, int], dtype: DType, chunk_rows: int, *, across: bool = False
+    ) -> Tall:
+        """A tall matrix; the same name again is the same place. `across`: it is kept as its transpose."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,9 @@ class Memory:
 
     places: dict[str, ResidentTall] = field(default_factory=dict)
 
-    def tall(self, name: str, shape: tuple[int, int], dtype: DType, chunk_rows: int) -> ResidentTall:  # noqa: ARG002
+    def tall(
+        self, name: str, shape: tuple[int, int], dtype: DType, chunk_rows: int, *, across: bool = False  # noqa: ARG002
+    ) -> ResidentTall:
         """The array of this name, made when it is first asked for."""
         if name not in self.places or self.places[name].shape != shape:
             self.places[name] = ResidentTall(np.zeros(shape, dtype=dtype))

@@ -98,12 +98,13 @@ def join_partials(work: Work, *parts: Partials) -> Partials:
     """Partials of neighbouring ranges of rows, joined from left to right."""
     tally, totals = parts[0]
     totals = [_own(total) for total in totals]  # Dask may keep the part: do not add into it
-    for other_tally, others in parts[1:]:
-        tally += other_tally
-        totals = [
-            None if a is None else product.join(a, b)
-            for product, a, b in zip(work.products, totals, others, strict=True)
-        ]
+    with np.errstate(all="ignore"):
+        for other_tally, others in parts[1:]:
+            tally += other_tally
+            totals = [
+                None if a is None else product.join(a, b)
+                for product, a, b in zip(work.products, totals, others, strict=True)
+            ]
     return tally, totals
 
 

@@ -43,7 +43,9 @@ class Transform:
     @property
     def trivial(self) -> bool:
         """Whether entries pass unchanged."""
-        return self == Transform()
+        vectors = (self.centre, self.row_centre, self.scale, self.weights, self.fill)
+        plain = self.own_rows == "no" and self.unit == 1.0 and self.missing == "error"
+        return plain and all(vector is None for vector in vectors)
 
     @property
     def transposed(self) -> Transform:

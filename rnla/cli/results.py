@@ -1,0 +1,193 @@
+"""`rnla show`, and the words in which a finished result is told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rnla.cli.door import debug_option, json_option
+from rnla.cli.output import console, counted, print_json, print_rows
+
+if TYPE_CHECKING:
+    from rnla.store.results import Result
+
+_VALUES = ("s", "singular_values")  # where a result keeps its singular values
+_PER_MODE = ("lower", "upper", "residuals", "resolved", "explained_variance", "explained_variance_ratio")
+AXIS = 11  # columns that the labels of a plot take
+
+
+@click.command("show", short_help="Certificate, modes and scree plot.")
+@click.argument("result")
+@click.option("--html", metavar="FILE.html", help="Write a report too: one file that needs no network to be read.")
+@click.option("--modes", type=click.IntRange(1), default=20, show_default=True, help="Modes in the table.")
+@json_option
+@debug_option
+def show(result: str, *, html: str | None, modes: int, as_json: bool) -> None:
+    """Certificate, modes and scree plot of a result."""
+    from rnla.store.results import read_result
+
+    found = read_result(result)
+    record = record_of(found.attributes)
+    if html:
+        from rnla.dashboard.report import write_report
+
+        write_report(result, html)
+        click.echo(f"report: {html}", err=True)
+    if as_json:
+        print_json(record | {"path": result, "modes": _modes(found), "arrays": _shapes(found)})
+        return
+    print_rows(told_record(record, found), title=f"{record.get('pipeline', 'result')}: {result}")
+    s = _singular_values(found)
+    if s is not None:
+        _print_modes(found, s, modes)
+        _print_scree(s, found.arrays.get("resolved"))
+
+
+def record_of(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """The record of how a result was made, from its root attributes."""
+    return dict(attributes.get("rnla", attributes))
+
+
+def _singular_values(found: Result) -> Any:
+    return next((found.arrays[name] for name in _VALUES if name in found.arrays), None)
+
+
+def _modes(found: Result) -> list[dict[str, Any]]:
+    """One object for each mode."""
+    s = _singular_values(found)
+    if s is None:
+        return []
+    known = {name: found.arrays[name] for name in _PER_MODE if name in found.arrays}
+    return [{"singular_value": s[i], **{name: values[i] for name, values in known.items()}} for i in range(len(s))]
+
+
+def _shapes(found: Result) -> dict[str, list[int]]:
+    held: dict[str, Any] = {**found.tall, **found.arrays}
+    return {name: list(array.shape) for name, array in sorted(held.items())}
+
+
+def told_record(record: Mapping[str, Any], found: Result | None = None) -> list[tuple[str, str]]:
+    """Names and values of the certificate, the cost and the input."""
+    rows = [*_told_input(record.get("input") or {}), *told_certificate(record.get("certificate") or {})]
+    resolved = found.arrays.get("resolved") if found else None
+    if resolved is not None:
+        rows.append(("resolved", f"{int(resolved.sum())} of {counted(len(resolved), 'mode')} to 1e-6 of their value"))
+    rows += told_cost(record)
+    if found is not None:
+        arrays = ", ".join(f"{name} {' x '.join(f'{n:,}' for n in shape)}" for name, shape in _shapes(found).items())
+        rows.append(("arrays", arrays))
+    versions = record.get("versions") or {}
+    made = ", ".join(f"{name} {versions[name]}" for name in ("rnla", "numpy", "zarr") if name in versions)
+    if "finished" in record:
+        rows.append(("made", f"{record['finished']} with {made}, seed {record.get('seed')}"))
+    return rows
+
+
+def _told_input(given: Mapping[str, Any]) -> list[tuple[str, str]]:
+    if not given:
+        return []
+    shape = " x ".join(f"{size:,}" for size in given.get("shape", ()))
+    checked = "every chunk checked" if given.get("input_verified") else "not verified: it has no fingerprint"
+    return [("input", f"{given.get('url', 'in memory')}, {shape} {given.get('dtype', '')}; {checked}")]
+
+
+def told_certificate(proof: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """How wrong the result can be."""
+    if not proof:
+        return []
+    norm, relative = proof["frobenius_norm"], proof["relative_error"]
+    floor = proof["rounding_floor"] / norm if norm else 0.0
+    below = ", at the rounding floor" if relative is not None and relative <= floor else ""
+    rows = [
+        ("error", f"{_number(relative)} of ||A||_F = {_number(norm)}{below} (floor {floor:.1e})"),
+        ("spectral", f"at most {_number(proof['spectral_bound'])} with probability {_odds(proof['confidence'])}"),
+        ("explained", _share(proof["explained_variance"])),
+    ]
+    if proof.get("tolerance") is not None:
+        met = "met" if proof.get("met") else "NOT met: give more passes, or a larger k"
+        rows.append(("tolerance", f"{_number(proof['tolerance'])}, {met}"))
+    return rows
+
+
+def told_cost(record: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the result cost, beside what was promised."""
+    from rnla.arrays import spelt_bytes
+    from rnla.cli.progress import clock
+
+    cost, promised = record.get("cost") or {}, record.get("plan") or {}
+    if not cost:
+        return []
+    planned = f" (planned {promised['passes']})" if "passes" in promised else ""
+    limit = f" (planned {spelt_bytes(promised['peak_bytes'])})" if "peak_bytes" in promised else ""
+    seconds = cost["seconds"]
+    return [
+        ("method", f"{record.get('method', '')}, {cost['passes']:.3g} passes{planned}"),
+        ("read", f"{spelt_bytes(cost['bytes_read'])} in {clock(seconds) if seconds >= 60 else f'{seconds:.1f} s'}"),
+        ("peak memory", f"{spelt_bytes(cost['peak_bytes'])} in a process{limit}"),
+    ]
+
+
+def _number(value: float | None) -> str:
+    return "not known" if value is None else f"{value:.6g}"
+
+
+def _odds(confidence: float) -> str:
+    return f"1 - {1 - confidence:.0e}" if confidence > 0.999 else f"{confidence:.4g}"
+
+
+def _share(explained: float) -> str:
+    return f"all but {1 - explained:.2g} of the variance" if explained > 0.9995 else f"{explained:.2%} of the variance"
+
+
+def _print_modes(found: Result, s: Sequence[float], count: int) -> None:
+    from rich.table import Table
+
+    columns = {name: found.arrays[name] for name in _PER_MODE if name in found.arrays}
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="cyan")
+    for heading in ("mode", "singular value", "at least", "at most", "share", "resolved"):
+        table.add_column(heading, justify="right")
+    norm = (record_of(found.attributes).get("certificate") or {}).get("frobenius_norm") or 0.0
+    shares = columns.get("explained_variance_ratio")
+    for i in range(min(count, len(s))):
+        share = shares[i] if shares is not None else (s[i] / norm) ** 2 if norm else 0.0
+        bounds = [f"{columns[name][i]:.8g}" if name in columns else "" for name in ("lower", "upper")]
+        resolved = "" if "resolved" not in columns else "yes" if columns["resolved"][i] else "[yellow]no[/yellow]"
+        table.add_row(f"{i + 1:,}", f"{s[i]:.8g}", *bounds, f"{share:.2%}", resolved)
+    out = console()
+    out.print()
+    out.print(table)
+    if len(s) > count:
+        out.print(f"{len(s) - count:,} more: --modes {len(s)}", style="dim")
+
+
+def _print_scree(s: Sequence[float], resolved: Any) -> None:
+    from rich.text import Text
+
+    from rnla.cli.scree import scree
+
+    out = console()
+    ascii_only = not out.encoding.lower().startswith("utf")
+    plot = scree([float(value) for value in s], width=min(out.width, 110) - AXIS, ascii_only=ascii_only)
+    if not plot.lines:
+        return
+    axis = "|" if ascii_only else "│"
+    colours = _colours(plot.modes, resolved, len(plot.lines[0]))
+    out.print()
+    for label, line in zip(plot.labels, plot.lines, strict=True):
+        text = Text(f"{label:>{AXIS - 2}} {axis}", "dim")
+        for cell, colour in zip(line, colours, strict=True):
+            text.append(cell, colour)
+        out.print(text, no_wrap=True, overflow="crop")
+    each = len(plot.modes[0])
+    bars = "" if each == 1 else f", {each} to a bar"
+    key = "" if resolved is None or all(resolved) else ": [green]resolved[/green], [yellow]not resolved[/yellow]"
+    out.print(f"{'':>{AXIS}}[dim]singular values 1 to {len(s):,}{bars}, logarithmic[/dim]{key}")
+
+
+def _colours(modes: Sequence[range], resolved: Any, width: int) -> list[str]:
+    """Colour of each column of the plot."""
+    sure = [resolved is None or all(bool(resolved[i]) for i in group) for group in modes]
+    spread = max(1, width // len(modes))
+    return ["green" if sure[min(i // spread, len(sure) - 1)] else "yellow" for i in range(width)]

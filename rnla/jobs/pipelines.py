@@ -1,0 +1,112 @@
+"""Pipelines: named jobs that anybody can plug in through the entry-point group "rnla.pipelines".
+
+A pipeline is a value: a frozen dataclass of options, a plan, and a run. Options are data of a closed schema, checked
+here; nothing in them names code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Any, Literal
+
+from rnla.algorithms.lifecycle import Checkpoints
+from rnla.algorithms.planning import Plan
+from rnla.algorithms.results import Certificate
+from rnla.arrays import Array
+from rnla.cluster.resources import Resources
+from rnla.errors import ConfigError
+from rnla.sweeps.matrix import Matrix
+from rnla.sweeps.source import Workspace
+
+GROUP = "rnla.pipelines"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run keeps what it makes: tall arrays (of the result, or scratch) and its states between sweeps."""
+
+    workspace: Workspace
+    checkpoints: Checkpoints
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """What a run gives besides its tall arrays."""
+
+    arrays: dict[str, tuple[Array, tuple[str, ...]]]  # small arrays and their dimension names
+    certificate: Certificate
+    method: str
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A named job: options -> sweeps -> stored result."""
+
+    name: str
+    summary: str
+    config: type[Any]  # frozen dataclass; field metadata {"help": ...}
+    view: Callable[[Matrix, Any], Matrix]  # centring and scaling as configured; may refuse options
+    plan: Callable[[Matrix, Any, Resources], Plan]
+    run: Callable[[Matrix, Any, Place], Delivered]
+    tall: dict[str, tuple[str, str]]  # tall arrays of the result and their dimension names
+
+
+def pipelines() -> dict[str, Pipeline]:
+    """All pipelines that are installed, by name."""
+    found = {point.name: point for point in entry_points(group=GROUP)}
+    return {name: found[name].load() for name in sorted(found)}
+
+
+def pipeline(name: str) -> Pipeline:
+    """The pipeline of this name."""
+    known = pipelines()
+    if name not in known:
+        msg = f"unknown pipeline {name!r}{_nearest(name, known)}; known are {', '.join(known)}"
+        raise ConfigError(msg)
+    return known[name]
+
+
+def configured(chosen: Pipeline, options: Mapping[str, Any]) -> Any:
+    """The pipeline's configuration from options, each of a known name and the right type."""
+    fields = {field.name: field for field in dataclasses.fields(chosen.config)}
+    for name in options:
+        if name not in fields:
+            msg = f"unknown option {name!r} for {chosen.name}{_nearest(name, fields)}; known are {', '.join(fields)}"
+            raise ConfigError(msg)
+    hints = typing.get_type_hints(chosen.config)
+    values = {name: _checked(name, value, hints[name]) for name, value in options.items()}
+    return chosen.config(**values)
+
+
+def _nearest(name: str, known: Any) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _checked(name: str, value: Any, hint: Any) -> Any:
+    allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    for kind in allowed:
+        if typing.get_origin(kind) is Literal:
+            if value in typing.get_args(kind):
+                return value
+        elif kind is float and type(value) in {int, float}:
+            return float(value)
+        elif type(value) is kind:
+            return value
+    spelt = " or ".join(_spelt(kind) for kind in allowed)
+    msg = f"option {name}={value!r} must be {spelt}"
+    raise ConfigError(msg)
+
+
+def _spelt(kind: Any) -> str:
+    if typing.get_origin(kind) is Literal:
+        return "one of " + ", ".join(str(choice) for choice in typing.get_args(kind))
+    return {"NoneType": "absent", "int": "an integer", "float": "a number", "bool": "true or false", "str": "text"}.get(
+        kind.__name__, kind.__name__
+    )

@@ -1,0 +1,269 @@
+"""Run a job: plan, refuse what does not fit, sweep with checkpoints, publish. Run it again: resume or reuse."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from rnla.algorithms.planning import Plan
+from rnla.algorithms.results import Cost
+from rnla.arrays import DType, spelt_bytes
+from rnla.cluster.resources import refuse_if_too_large, resources
+from rnla.errors import DoesNotFitError
+from rnla.jobs.checkpoints import FileCheckpoints
+from rnla.jobs.folders import JobFolder
+from rnla.jobs.pipelines import Pipeline, Place, configured, pipeline
+from rnla.opening import open_matrix
+from rnla.records import Made, input_record, now
+from rnla.store.publishing import check_target, local_target, made_by_rnla, root_attributes
+from rnla.store.results import ResultWriter
+from rnla.store.tall import Scratch
+from rnla.sweeps.matrix import Matrix, Meter
+from rnla.sweeps.source import Tall
+
+CURE = (
+    "Use workers with more memory or fewer threads, fewer columns (smaller k, oversample or passes), or rechunk the "
+    "store to row panels: rnla rechunk"
+)
+
+
+class Outcome(NamedTuple):
+    """How a job ended."""
+
+    path: Path
+    status: str  # "ok" or "tolerance_not_met"
+    reused: bool  # the result was there already
+    resumed_sweeps: int  # sweeps taken over from an earlier attempt
+    attributes: dict[str, Any]  # the record of the result
+
+
+class Observer(Protocol):
+    """Whoever wants to see a job go on."""
+
+    def planned(self, plan: Plan) -> None:
+        """Before the first read."""
+
+    def swept(self, sweeps_done: int) -> None:
+        """After each sweep."""
+
+    def read(self, byte_count: int) -> None:
+        """As data is read; from any thread."""
+
+    def finished(self, outcome: Outcome) -> None:
+        """After publication."""
+
+
+class Silence:
+    """Nobody wants to see."""
+
+    def planned(self, plan: Plan) -> None:
+        """Nothing."""
+
+    def swept(self, sweeps_done: int) -> None:
+        """Nothing."""
+
+    def read(self, byte_count: int) -> None:
+        """Nothing."""
+
+    def finished(self, outcome: Outcome) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Workspace of a job: the result's own tall arrays go into the result, all others into scratch."""
+
+    writer: ResultWriter
+    scratch: Scratch
+
+    def tall(
+        self, name: str, shape: tuple[int, int], dtype: DType, chunk_rows: int, *, across: bool = False
+    ) -> Tall:
+        """A tall array by name."""
+        room = self.writer if name in self.writer.dimensions else self.scratch
+        return room.tall(name, shape, dtype, chunk_rows, across=across)
+
+
+def opened(store: Any, config: Any, threads: int | None) -> Matrix:
+    """The matrix of a job, opened as its configuration says."""
+    options = {
+        name: getattr(config, name) for name in ("missing", "allow_missing") if hasattr(config, name)
+    }
+    return open_matrix(store, threads=threads, **options)
+
+
+def plan_job(
+    name: str, store: Any, options: Mapping[str, Any], *, threads: int | None = None, memory_bytes: int | None = None
+) -> Plan:
+    """What a job will cost; nothing is read but metadata."""
+    chosen = pipeline(name)
+    config = configured(chosen, options)
+    A = chosen.view(opened(store, config, threads), config)
+    return _plan(chosen, A, config, memory_bytes)
+
+
+def _plan(chosen: Pipeline, A: Matrix, config: Any, memory_bytes: int | None) -> Plan:
+    return chosen.plan(A, config, resources(A.runner, memory_bytes, lazy=hasattr(A.source, "blocks")))
+
+
+def run_job(
+    name: str,
+    store: Any,
+    out: Any,
+    options: Mapping[str, Any],
+    *,
+    overwrite: bool = False,
+    threads: int | None = None,
+    memory_bytes: int | None = None,
+    observer: Observer | None = None,
+) -> Outcome:
+    """Run a pipeline on a store (or an open Matrix) and publish the result at `out`.
+
+    Run again with the same store and options it takes up the work after the last sweep that was finished, or, when the
+    result is there, reuses it.
+
+    Raises
+    ------
+    DoesNotFitError
+        Before anything is read: the plan exceeds the memory or the disk.
+    OutputExistsError
+        `out` is taken by something else.
+    LockedError
+        Another process is writing it.
+    """
+    watcher = observer or Silence()
+    chosen = pipeline(name)
+    config = configured(chosen, options)
+    A = chosen.view(opened(store, config, threads), config)
+    A = dataclasses.replace(A, meter=Meter(progress=watcher.read))
+    plan = _plan(chosen, A, config, memory_bytes)
+    spec = _spec(chosen, A, config)
+    folder = JobFolder(local_target(out))
+    reused = _reusable(folder.target, spec, overwrite=overwrite)
+    if reused is not None:
+        return _told(watcher, Outcome(folder.target, reused["certificate"]["status"], True, 0, reused))
+    found = resources(A.runner, memory_bytes, lazy=hasattr(A.source, "blocks"))
+    refuse_if_too_large(plan.peak_bytes, found, CURE)
+    _refuse_full_disk(plan, folder)
+    watcher.planned(plan)
+    with folder.locked():
+        return _told(watcher, _worked(chosen, A, config, plan, spec, folder, watcher, overwrite=overwrite))
+
+
+def _told(watcher: Observer, outcome: Outcome) -> Outcome:
+    watcher.finished(outcome)
+    return outcome
+
+
+def _worked(
+    chosen: Pipeline,
+    A: Matrix,
+    config: Any,
+    plan: Plan,
+    spec: dict[str, Any],
+    folder: JobFolder,
+    watcher: Observer,
+    *,
+    overwrite: bool,
+) -> Outcome:
+    started, clock = now(), perf_counter()
+    taken_up = folder.begin(spec, overwrite=overwrite)
+    writer = ResultWriter(str(folder.group), chosen.tall)
+    checkpoints = FileCheckpoints(folder.state, watcher.swept)
+    resumed = _sweeps_kept(folder.state) if taken_up else 0
+    delivered = chosen.run(A, config, Place(Desk(writer, Scratch(str(folder.scratch))), checkpoints))
+    for name, (array, dimensions) in delivered.arrays.items():
+        writer.set(name, array, dimensions)
+    made = Made(
+        chosen.name,
+        spec["config"],
+        plan,
+        cost_of(A, perf_counter() - clock),
+        delivered.certificate,
+        delivered.method,
+        input_record(A),
+        started,
+    )
+    record = made.attributes() | {"spec_digest": digest(spec), "resumed_sweeps": resumed}
+    writer.publish(folder.target, record, overwrite=overwrite)
+    status = delivered.certificate.status
+    folder.finish({"status": status, "finished": now()})
+    return Outcome(folder.target, status, False, resumed, record)
+
+
+def _sweeps_kept(file: Path) -> int:
+    if not file.exists():
+        return 0
+    with np.load(file, allow_pickle=False) as kept:
+        return int(kept["sweeps"]) if "sweeps" in kept else 0
+
+
+def cost_of(A: Matrix, seconds: float) -> Cost:
+    """What the sweeps of A's meter cost."""
+    total = A.meter.total()
+    size = A.geometry.bytes
+    return Cost(
+        passes=total.bytes_read / size if size else 0.0,
+        bytes_read=total.bytes_read,
+        seconds=seconds,
+        peak_bytes=total.peak_bytes,
+        read_seconds=total.read_seconds,
+    )
+
+
+def _spec(chosen: Pipeline, A: Matrix, config: Any) -> dict[str, Any]:
+    record = {
+        "pipeline": chosen.name,
+        "config": dataclasses.asdict(config),
+        "input": dict(A.source.identity),
+        "view": _view_digest(A),
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(record))
+    return plain
+
+
+def _view_digest(A: Matrix) -> str:
+    """Hash of centring, scaling and weights that were given."""
+    hashed = hashlib.blake2b(digest_size=16)
+    transform = A.transform
+    hashed.update(f"{A.centring} {A.scaling} {A.axis} {A.dtype} {transform.missing} {transform.unit}".encode())
+    for vector in (transform.centre, transform.row_centre, transform.scale, transform.weights, transform.fill):
+        hashed.update(b"-" if vector is None else np.ascontiguousarray(vector).tobytes())
+    return hashed.hexdigest()
+
+
+def digest(spec: Mapping[str, Any]) -> str:
+    """Hash of a specification."""
+    return hashlib.blake2b(json.dumps(spec, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def _reusable(target: Path, spec: Mapping[str, Any], *, overwrite: bool) -> dict[str, Any] | None:
+    """The record of the result at `target` when it is this job's; other things there are refused when publishing."""
+    if not overwrite and made_by_rnla(target):
+        record: dict[str, Any] = root_attributes(target)["rnla"]
+        if record.get("spec_digest") == digest(spec):
+            return record
+    check_target(target, overwrite=overwrite)
+    return None
+
+
+def _refuse_full_disk(plan: Plan, folder: JobFolder) -> None:
+    place = next(parent for parent in folder.root.parents if parent.exists())
+    free = shutil.disk_usage(place).free
+    kept = sum(file.stat().st_size for file in folder.work.rglob("*") if file.is_file()) if folder.work.exists() else 0
+    needed = plan.output_bytes + plan.scratch_bytes - kept
+    if needed > free:
+        msg = (
+            f"the result needs {spelt_bytes(plan.output_bytes)} and {spelt_bytes(plan.scratch_bytes)} more while it is "
+            f"made, but {place} has only {spelt_bytes(free)} free; choose a larger disk or a smaller k"
+        )
+        raise DoesNotFitError(msg)

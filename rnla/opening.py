@@ -1,0 +1,128 @@
+"""`rnla.open`: anything that holds a matrix, as a Matrix."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+
+from rnla.arrays import working_dtype
+from rnla.errors import RequestError, UnsupportedError
+from rnla.sweeps.geometry import STRIP_BYTES
+from rnla.sweeps.matrix import Labels, Matrix
+from rnla.sweeps.runners import active_runner
+from rnla.sweeps.source import Resident, Source
+from rnla.sweeps.transform import Missing, Transform
+
+
+def open_matrix(
+    place: Any,
+    *,
+    missing: Missing = "error",
+    allow_missing: bool = False,
+    verify: bool = True,
+    threads: int | None = None,
+    strip_bytes: int = STRIP_BYTES,
+) -> Matrix:
+    """The m x n matrix at a place; nothing is read but metadata.
+
+    Parameters
+    ----------
+    place : str, Path, zarr.Array, dask.array.Array, numpy.ndarray, scipy.sparse array, xarray.DataArray or Matrix
+        A path or URL (through fsspec) of a two-dimensional Zarr v2 or v3 array, or the array itself. Rows are samples.
+    missing : {"error", "mask", "impute-mean"}
+        What to do with NaN and infinity: stop and say where they are; count them as zero (after centring); or put the
+        mean of their column in their place.
+    allow_missing : bool
+        Read a chunk that is absent from a store as its fill value. Otherwise it is an error, because a lost chunk and
+        a chunk of zeros that Zarr did not write look the same.
+    verify : bool
+        Check every chunk against the store's fingerprint, if it has one (`rnla fingerprint`).
+    threads : int, optional
+        Threads when no distributed.Client is active; default: the cores of this machine.
+    strip_bytes : int
+        A strip of whole rows of chunks larger than this is read in parts, twice in each sweep.
+
+    Raises
+    ------
+    StoreError
+        No array there, or one that cannot be read.
+    UnsupportedError
+        Not two-dimensional, or not numeric.
+
+    Examples
+    --------
+    >>> import numpy, rnla
+    >>> rnla.open(numpy.eye(3)).shape
+    (3, 3)
+    """
+    if isinstance(place, Matrix):
+        return place
+    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
+        msg = f"threads={threads!r} must be a positive integer"
+        raise RequestError(msg)
+    if missing not in {"error", "mask", "impute-mean"}:
+        msg = f"missing={missing!r} must be one of error, mask, impute-mean"
+        raise RequestError(msg)
+    source, labels = _source(place, allow_missing=allow_missing, verify=verify)
+    if len(source.shape) != 2:  # noqa: PLR2004
+        msg = f"a matrix has two dimensions, this array has {len(source.shape)}: {source.shape}; reshape it to m x n"
+        raise UnsupportedError(msg)
+    working_dtype(source.dtype)  # refuses what cannot be multiplied
+    return Matrix(
+        source,
+        transform=Transform(missing=missing),
+        runner=active_runner(threads),
+        strip_bytes=strip_bytes,
+        labels=labels,
+    )
+
+
+def _source(place: Any, *, allow_missing: bool, verify: bool) -> tuple[Source, Labels | None]:
+    kind = f"{type(place).__module__.split('.')[0]}.{type(place).__name__}"
+    if kind == "xarray.DataArray":
+        return _labelled(place)
+    if isinstance(place, np.ma.MaskedArray):
+        msg = "masked arrays are ambiguous here: fill them with NaN (array.filled(nan)) and choose missing=..."
+        raise UnsupportedError(msg)
+    if isinstance(place, np.ndarray):
+        if place.ndim != 2:  # noqa: PLR2004
+            msg = f"a matrix has two dimensions, this array has {place.ndim}: {place.shape}; reshape it to m x n"
+            raise UnsupportedError(msg)
+        return Resident(place), None
+    if scipy.sparse.issparse(place):
+        return Resident(scipy.sparse.csr_array(place)), None
+    if kind == "dask.Array":
+        from rnla.sweeps.dasked import Dasked  # noqa: PLC0415 - imports dask
+
+        if place.ndim != 2:  # noqa: PLR2004
+            msg = f"a matrix has two dimensions, this array has {place.ndim}: {place.shape}; reshape it to m x n"
+            raise UnsupportedError(msg)
+        return Dasked(place), None
+    if isinstance(place, str | os.PathLike) or kind == "zarr.Array":
+        from rnla.store.stored import open_stored  # noqa: PLC0415 - imports zarr
+
+        return open_stored(place, allow_missing=allow_missing, verify=verify), None
+    if hasattr(place, "__array__"):
+        return _source(np.asarray(place), allow_missing=allow_missing, verify=verify)
+    msg = (
+        f"cannot open a {type(place).__module__}.{type(place).__qualname__} as a matrix: give a path or URL of a Zarr "
+        "array, a zarr.Array, dask.array.Array, numpy array, scipy.sparse array or xarray.DataArray"
+    )
+    raise UnsupportedError(msg)
+
+
+def _labelled(array: Any) -> tuple[Source, Labels]:
+    if array.ndim != 2:  # noqa: PLR2004
+        names = ", ".join(str(d) for d in array.dims)
+        msg = (
+            f"a matrix has two dimensions, this DataArray has {array.ndim} ({names}); stack some of them first: "
+            f"array.stack(column=({', '.join(repr(str(d)) for d in array.dims[1:])}))"
+        )
+        raise UnsupportedError(msg)
+    source, _ = _source(array.data, allow_missing=False, verify=True)
+    rows, columns = array.dims
+    coordinates = [array.coords[d] if d in array.coords else None for d in (rows, columns)]
+    return source, Labels(str(rows), str(columns), coordinates[0], coordinates[1])

@@ -1,0 +1,415 @@
+"""The public functions: open a matrix, plan, factor, certify, and load a result again.
+
+They use the active distributed.Client when there is one, otherwise the threads of this process.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import tempfile
+import weakref
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from rnla.algorithms.certify import certify as certified
+from rnla.algorithms.delivery import column_statistics, pca_request, variances
+from rnla.algorithms.norms import Norms
+from rnla.algorithms.norms import norms as swept_norms
+from rnla.algorithms.planning import Plan, Request, checked_request, oriented
+from rnla.algorithms.planning import plan as planned
+from rnla.algorithms.results import PCA, SVD, Certificate, Cost
+from rnla.algorithms.svd import Triplets, factorise
+from rnla.arrays import Array
+from rnla.cluster.resources import refuse_if_too_large, resources
+from rnla.errors import ConfigError, RequestError, StoreError
+from rnla.jobs.running import CURE, cost_of, run_job
+from rnla.opening import open_matrix
+from rnla.records import certificate_from
+from rnla.sweeps.geometry import TALL_ROWS
+from rnla.sweeps.matrix import Matrix, Meter
+from rnla.sweeps.runners import Cluster
+from rnla.sweeps.source import Memory, Resident, ResidentTall, Tall, Workspace
+
+open = open_matrix  # noqa: A001 - rnla.open is the public name
+
+
+def svd(
+    A: Any,
+    k: int | None = None,
+    *,
+    passes: int = 4,
+    tol: float | None = None,
+    oversample: int = 10,
+    seed: int = 0,
+    method: str = "auto",
+    out: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    memory_bytes: int | None = None,
+) -> SVD:
+    """A ~ U diag(s) Vt of rank k: (m, n) -> (m, k), (k,), (k, n), with a certificate.
+
+    Parameters
+    ----------
+    A : Matrix, or anything that `rnla.open` takes
+        m x n, real or complex.
+    k : int, optional
+        Rank, 1..min(m, n). Without it, the smallest rank that reaches `tol`.
+    passes : int
+        Reads of A, at most (1: merge and truncate; 2: quick; 4: the default). What a job will really make is in its
+        plan: views that need their means first, and stores whose strips do not fit, make more.
+    tol : float, optional
+        Relative Frobenius error ||A - U diag(s) Vt||_F / ||A||_F to reach; sweeps stop as soon as it is. Whether it was
+        reached is `certificate.met`.
+    oversample : int
+        Columns of a block beyond k.
+    seed : int
+        Fixes every random number; the same store and seed give the same bits on any cluster.
+    method : {"auto", "krylov", "subspace", "gram", "merge"}
+        `plan` says what auto chooses and why.
+    out : path, optional
+        Where to publish the result as a Zarr group (with checkpoints on the way); otherwise tall factors lie in a
+        temporary folder that goes when nothing refers to them any more.
+    overwrite : bool
+        Replace a result of rnla's at `out`.
+    memory_bytes : int, optional
+        What one worker process may hold; a plan that needs more is refused before anything is read.
+
+    Returns
+    -------
+    SVD
+        `U` is a Dask array; `Vt` a numpy array, or a Dask array when A is stored and wide. The entry of largest
+        modulus in each right vector is positive.
+
+    Raises
+    ------
+    RequestError, RankError
+        A request that cannot be right; nothing was read.
+    DoesNotFitError
+        The plan exceeds the memory; nothing was read.
+    IntegrityError, NonFiniteError
+        What is wrong with the data, and where.
+
+    Notes
+    -----
+    Block Krylov iteration after Musco and Musco (2015), fused so that each step is one read; see docs/certificate.md
+    for what is guaranteed.
+
+    Examples
+    --------
+    >>> import numpy, rnla
+    >>> rnla.svd(numpy.diag([3.0, 2.0, 1.0]), 2).s
+    array([3., 2.])
+    """
+    matrix = open_matrix(A)
+    options = {"passes": passes, "tol": tol, "oversample": oversample, "seed": seed, "method": method}
+    request = checked_request(matrix.shape, k, **options)
+    if out is not None:
+        run_job("svd", matrix, out, _filled(k, options), overwrite=overwrite, memory_bytes=memory_bytes)
+        return _expected(load(out), SVD)
+    done = _factorised("svd", matrix, request, memory_bytes)
+    U, Vt = done.left(), done.right()
+    return SVD(U, done.found.s, Vt, done.found.certificate, done.cost, done.found.method)
+
+
+def pca(
+    A: Any,
+    k: int | None = None,
+    *,
+    scale: bool = False,
+    passes: int = 4,
+    tol: float | None = None,
+    explained: float | None = None,
+    oversample: int = 10,
+    seed: int = 0,
+    method: str = "auto",
+    out: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    memory_bytes: int | None = None,
+) -> PCA:
+    """Principal components of the rows of A, with a certificate: the SVD of A - 1 mean^T, for the reads of an SVD.
+
+    The mean and total variance are exact and come out of the first read. Parameters are those of `svd`, and
+
+    Parameters
+    ----------
+    scale : bool
+        Divide each column by its standard deviation (divisor m; constant columns by 1).
+    explained : float, optional
+        Share of the variance to explain, such as 0.9, in place of `tol` = sqrt(1 - explained).
+
+    Returns
+    -------
+    PCA
+        `scores` is a Dask array (m, k); variances have the divisor m - 1.
+
+    Examples
+    --------
+    >>> import numpy, rnla
+    >>> rnla.pca(numpy.array([[1.0, 5.0], [3.0, 5.0]]), 1).explained_variance
+    array([2.])
+    """
+    matrix = open_matrix(A)
+    options = {"passes": passes, "tol": tol, "oversample": oversample, "seed": seed, "method": method}
+    request = pca_request(matrix.shape, k, explained=explained, **options)
+    if out is not None:
+        given = _filled(k, options) | ({} if explained is None else {"explained": float(explained)}) | {"scale": scale}
+        run_job("pca", matrix, out, given, overwrite=overwrite, memory_bytes=memory_bytes)
+        return _expected(load(out), PCA)
+    view = matrix.centred().scaled() if scale else matrix.centred()
+    done = _factorised("pca", view, request, memory_bytes)
+    found = done.found
+    mean, spread = column_statistics(done.matrix, found)
+    return PCA(
+        done.left(),
+        done.right(),
+        variances(view, found),
+        found.shares,
+        mean,
+        found.s,
+        found.certificate,
+        done.cost,
+        spread,
+        found.method,
+    )
+
+
+def plan(pipeline: str, A: Any, k: int | None = None, *, memory_bytes: int | None = None, **options: Any) -> Plan:
+    """What a job will cost: passes, bytes, flops, tasks, memory and the method chosen; only metadata is read.
+
+    Parameters
+    ----------
+    pipeline : str
+        "svd", "pca", or any installed pipeline.
+    A : Matrix, or anything that `rnla.open` takes
+    k, options
+        As for the pipeline itself.
+
+    Examples
+    --------
+    >>> import numpy, rnla
+    >>> rnla.plan("svd", numpy.eye(2000), k=5).passes
+    4
+    """
+    from rnla.jobs.running import plan_job
+
+    matrix = open_matrix(A)
+    given = dict(options) if k is None else dict(options) | {"k": k}
+    return plan_job(pipeline, matrix, {name: value for name, value in given.items() if value is not None},
+                    memory_bytes=memory_bytes)  # fmt: skip
+
+
+def norms(A: Any) -> Norms:
+    """Squared norms of the columns (n,) and rows (m,), and the Frobenius norm, in one read.
+
+    The vector along the longer side of a stored matrix is a Dask array over a temporary folder.
+
+    Examples
+    --------
+    >>> import numpy, rnla
+    >>> rnla.norms(numpy.array([[3.0, 0.0], [4.0, 1.0]])).columns
+    array([25.,  1.])
+    """
+    matrix = open_matrix(A)
+    checked_request(matrix.shape, 1)
+    view, transposed = oriented(matrix)
+    desk = _desk(matrix)
+    across, along, frobenius = swept_norms(view, desk.workspace)
+    long = desk.lazy(along)
+    flat = long.reshape(-1) if isinstance(long, np.ndarray) else long[:, 0]
+    return Norms(flat, across, frobenius) if transposed else Norms(across, flat, frobenius)
+
+
+def certify(A: Any, U: Any, s: Any, Vt: Any, *, seed: int = 0) -> Certificate:
+    """The certificate of a factorisation A ~ U diag(s) Vt that another tool made; one read of A.
+
+    Parameters
+    ----------
+    A : Matrix, or anything that `rnla.open` takes
+        m x n; a view (centred, scaled, weighted) if that is what was factored.
+    U, s, Vt : arrays of shape (m, k), (k,), (k, n)
+        U and Vt may be numpy or Dask arrays or Zarr stores.
+    seed : int
+        Seed of the probes, which must not be known to whoever made U and Vt.
+    """
+    matrix = open_matrix(A)
+    values = np.asarray(s, dtype=np.float64)
+    left, right = open_matrix(U), open_matrix(Vt)
+    if left.shape != (matrix.shape[0], values.size) or right.shape != (values.size, matrix.shape[1]):
+        msg = (
+            f"U {left.shape}, s {values.shape} and Vt {right.shape} do not factor a matrix of shape {matrix.shape}: "
+            "they must be (m, k), (k,) and (k, n)"
+        )
+        raise RequestError(msg)
+    view, transposed = oriented(matrix)
+    tall, short = (right.T, left.T) if transposed else (left, right)
+    everything = short.source.read(slice(0, short.shape[0]), slice(0, short.shape[1]))
+    return certified(view, _Readable(tall), values, np.asarray(everything), seed)
+
+
+def load(path: str | os.PathLike[str]) -> SVD | PCA:
+    """A published result of `svd` or `pca`; tall factors are Dask arrays over the store."""
+    from rnla.store.results import read_result
+
+    result = read_result(path)
+    record, arrays = result.attributes["rnla"], dict(result.arrays)
+    arrays |= {name: open_matrix_lazily(source) for name, source in result.tall.items()}
+    known = {field.name for field in dataclasses.fields(Cost)}
+    cost = Cost(**{name: value for name, value in record["cost"].items() if name in known})
+    proof = certificate_from(record["certificate"], arrays)
+    if record["pipeline"] == "svd":
+        return SVD(_dasked(arrays["U"]), arrays["s"], arrays["Vt"], proof, cost, record["method"], record)
+    if record["pipeline"] != "pca":
+        msg = f"{path} is the result of pipeline {record['pipeline']!r}; rnla.load reads those of svd and pca"
+        raise StoreError(msg)
+    return PCA(
+        _dasked(arrays["scores"]),
+        arrays["components"],
+        arrays["explained_variance"],
+        arrays["explained_variance_ratio"],
+        arrays["mean"],
+        arrays["singular_values"],
+        proof,
+        cost,
+        arrays.get("scale"),
+        record["method"],
+        record,
+    )
+
+
+def open_matrix_lazily(source: Any) -> Any:
+    """A source as a Dask array."""
+    return Matrix(source).to_dask()
+
+
+def _filled(k: int | None, options: dict[str, Any]) -> dict[str, Any]:
+    given = dict(options) | {"k": k}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _expected(result: SVD | PCA, kind: Any) -> Any:
+    if not isinstance(result, kind):
+        msg = f"the result there is a {type(result).__name__}"
+        raise ConfigError(msg)
+    return result
+
+
+@dataclass(frozen=True)
+class _Readable:
+    """A matrix in the place of a tall one; only read."""
+
+    matrix: Matrix
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.matrix.shape
+
+    @property
+    def source(self) -> Any:
+        return self.matrix.source
+
+    def write(self, rows: slice, block: Array) -> None:
+        raise AssertionError
+
+
+class _Folder:
+    """A temporary folder that goes with the last array that lies in it."""
+
+    def __init__(self) -> None:
+        self.path = tempfile.mkdtemp(prefix="rnla-")
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return str, (self.path,)  # on a worker, only the name
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A source that keeps its folder."""
+
+    inner: Any
+    folder: Any
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name in {"inner", "folder", "blocks"}:
+            raise AttributeError(name)
+        return getattr(self.inner, name)
+
+
+@dataclass(frozen=True)
+class _Desk:
+    """Workspace of a call without `out`."""
+
+    workspace: Workspace
+    folder: _Folder | None = None
+
+    def lazy(self, tall: Tall) -> Any:
+        """A tall matrix as the user gets it: numpy when it is in memory, else a Dask array."""
+        if isinstance(tall, ResidentTall):
+            return tall.array
+        return Matrix(_Kept(tall.source, self.folder)).to_dask()  # type: ignore[arg-type]
+
+
+def _desk(A: Matrix) -> _Desk:
+    if isinstance(A.source, Resident):
+        return _Desk(Memory())
+    from rnla.store.tall import Scratch
+
+    if isinstance(A.runner, Cluster):
+        hosts = resources(A.runner).hosts
+        local = {"127.0.0.1", "localhost", "::1", ""}
+        if len(hosts) > 1 or not hosts <= local | {_host_of_client()}:
+            msg = (
+                f"the workers run on other hosts ({', '.join(sorted(hosts))}), which do not see this machine's "
+                "temporary folder: give out=, a path on a file system that all of them see"
+            )
+            raise RequestError(msg)
+    folder = _Folder()
+    return _Desk(Scratch(folder.path), folder)
+
+
+def _host_of_client() -> str:
+    from distributed.utils import get_ip
+
+    return str(get_ip())
+
+
+@dataclass(frozen=True)
+class _Done:
+    """A factorisation that was made without `out`."""
+
+    matrix: Matrix
+    found: Triplets
+    cost: Cost
+    desk: _Desk
+
+    def left(self) -> Any:
+        """U or scores, as a Dask array."""
+        return _dasked(self.found.short if self.found.transposed else self.desk.lazy(self.found.tall))
+
+    def right(self) -> Any:
+        """Vt or components: numpy, or a Dask array when it is the stored side."""
+        return self.desk.lazy(self.found.tall).T if self.found.transposed else self.found.short
+
+
+def _dasked(array: Any) -> Any:
+    import dask.array
+
+    return dask.array.from_array(array, chunks=(TALL_ROWS, -1)) if isinstance(array, np.ndarray) else array
+
+
+def _factorised(name: str, A: Matrix, request: Request, memory_bytes: int | None) -> _Done:
+    found = resources(A.runner, memory_bytes, lazy=hasattr(A.source, "blocks"))
+    cost_plan = planned(name, A, request, threads=found.threads, base_bytes=found.base_bytes)
+    refuse_if_too_large(cost_plan.peak_bytes, found, CURE)
+    metered = dataclasses.replace(A, meter=Meter())
+    desk = _desk(A)
+    clock = perf_counter()
+    triplets = factorise(metered, request, desk.workspace)
+    return _Done(metered, triplets, cost_of(metered, perf_counter() - clock), desk)
+
+

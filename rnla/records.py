@@ -1,0 +1,84 @@
+"""What is written beside the factors: configuration, seed, versions, the input's identity, plan, cost, certificate."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+
+from rnla.algorithms.planning import Plan
+from rnla.algorithms.results import Certificate, Cost
+from rnla.sweeps.matrix import Matrix
+
+FORMAT = 1
+PER_MODE = ("lower", "upper", "residuals", "resolved")
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the bits depend on."""
+    found = {"python": platform.python_version()}
+    for name in ("rnla", "numpy", "scipy", "zarr", "dask", "distributed"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "absent"
+    return found
+
+
+def now() -> str:
+    """The time, UTC, ISO 8601 to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def input_record(A: Matrix) -> dict[str, Any]:
+    """What the data was, and whether its bytes were checked."""
+    identity = dict(A.source.identity)
+    identity["input_verified"] = bool(getattr(A.source, "verified", False))
+    return identity
+
+
+def certificate_record(proof: Certificate) -> dict[str, Any]:
+    """The scalars of a certificate, and its status."""
+    record = {key: value for key, value in asdict(proof).items() if key not in PER_MODE}
+    return record | {"status": proof.status}
+
+
+def certificate_from(record: dict[str, Any], arrays: dict[str, Any]) -> Certificate:
+    """The certificate of a stored result."""
+    scalars = {key: value for key, value in record.items() if key != "status"}
+    return Certificate(**scalars, **{name: np.asarray(arrays[name]) for name in PER_MODE})
+
+
+@dataclass(frozen=True)
+class Made:
+    """How a result was made."""
+
+    pipeline: str
+    config: dict[str, Any]
+    plan: Plan
+    cost: Cost
+    certificate: Certificate
+    method: str
+    input: dict[str, Any]
+    started: str
+
+    def attributes(self) -> dict[str, Any]:
+        """The record as plain JSON."""
+        return {
+            "format": FORMAT,
+            "pipeline": self.pipeline,
+            "method": self.method,
+            "config": self.config,
+            "seed": self.config.get("seed"),
+            "versions": versions(),
+            "input": self.input,
+            "plan": self.plan.as_dict(),
+            "cost": asdict(self.cost),
+            "certificate": certificate_record(self.certificate),
+            "started": self.started,
+            "finished": now(),
+        }

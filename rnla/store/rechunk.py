@@ -1,0 +1,248 @@
+"""Rechunking: a copy of a matrix in panels of whole rows, with checksums and a manifest, in bounded memory.
+
+The copy is made strip by strip, a strip being the rows that fit in memory. Where the chunks of the source are so tall
+that each would be read for many strips, the source is read once into pieces on disk that are as tall as a strip, and
+the strips are read from those: one read and one write more, whatever the chunks.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnla.arrays import Array, spelt_bytes
+from rnla.errors import DoesNotFitError
+from rnla.store.chunks import Chunks
+from rnla.store.layout import Layout, layout_of
+from rnla.store.manifest_file import MANIFEST_KEY, Manifest
+from rnla.store.objects import LocalObjects, write_file
+from rnla.store.places import Found, found_matrix
+from rnla.store.publishing import MARKER, check_target, publish
+from rnla.store.stored import Stored, stored_of
+from rnla.store.writing import array_metadata, write_chunk, write_metadata, writing_errors
+from rnla.sweeps.geometry import PANEL_BYTES
+from rnla.sweeps.retries import retried
+
+MEMORY_BYTES = 512 << 20
+THREADS = 2
+READS_LIMIT = 2.0  # reads of the source above which pieces on disk are cheaper
+
+Progress = Callable[[int, int], None]  # bytes done, bytes in all
+
+
+@dataclass(frozen=True)
+class Cutting:
+    """How a copy is made."""
+
+    panel_rows: int  # rows in a chunk of the copy
+    strip_rows: int  # rows copied at once: whole panels
+    piece_columns: int  # columns of a piece on disk; 0 when none are needed
+    reads: float  # times each chunk of the source is read, on average
+    memory_bytes: int  # held at once
+
+
+@dataclass(frozen=True)
+class Rechunked:
+    """A finished copy."""
+
+    path: str
+    chunks: tuple[int, int]
+    reads: float  # times the source was read
+    stages: int  # 1, or 2 with pieces on disk
+    manifest: str
+
+
+def cutting(layout: Layout, panel_bytes: int, memory_bytes: int, *, ranged: bool = False) -> Cutting:
+    """Panels, strips and pieces for a source in a given memory; `ranged`: part of a chunk can be read alone.
+
+    Raises
+    ------
+    DoesNotFitError
+        One panel, or one chunk of the source, is too large for the memory.
+    """
+    (m, n), (r, c), itemsize = layout.shape, layout.chunks, layout.dtype.itemsize
+    row_bytes, chunk_bytes = max(1, n * itemsize), layout.chain.nbytes
+    panel_rows = _panel_rows(m, r, max(1, panel_bytes // row_bytes))
+    spare = 2 * chunk_bytes + 2 * THREADS * panel_rows * row_bytes  # chunks being decoded, panels being encoded
+    fitting = (memory_bytes - spare) // (panel_rows * row_bytes)
+    strip_rows = min(fitting, -(-max(m, 1) // panel_rows)) * panel_rows
+    if fitting >= 1:
+        whole = strip_rows // r * r  # chunks straddle no strip
+        strip_rows = whole if whole and whole % panel_rows == 0 else strip_rows
+        reads = 1.0 if ranged else _reads(m, r, strip_rows)
+        if reads <= READS_LIMIT or c >= n:
+            return Cutting(panel_rows, strip_rows, 0, reads, spare + strip_rows * row_bytes)
+    strip_rows = fitting // 2 * panel_rows  # a strip's worth of columns, and the piece cut from it
+    if strip_rows < 1:
+        need = spare + 2 * panel_rows * row_bytes
+        msg = (
+            f"copying this store in panels of {panel_rows} rows needs {spelt_bytes(need)} "
+            f"(its chunks of {r} x {c} are {spelt_bytes(chunk_bytes)}), and memory_bytes allows "
+            f"{spelt_bytes(memory_bytes)}; allow more memory, or ask for smaller panels"
+        )
+        raise DoesNotFitError(msg)
+    across = max(1, strip_rows * row_bytes // (min(r, m) * c * itemsize))
+    return Cutting(panel_rows, strip_rows, min(n, across * c), 1.0, spare + 2 * strip_rows * row_bytes)
+
+
+def _panel_rows(m: int, r: int, wanted: int) -> int:
+    """Rows of a panel near `wanted`: whole chunks of the source, or a whole part of one, where that comes close."""
+    wanted = min(wanted, max(m, 1))
+    if r <= wanted:
+        return wanted // r * r
+    divisor = next((rows for rows in range(wanted, wanted // 4, -1) if r % rows == 0), wanted)
+    return max(1, divisor)
+
+
+def _reads(m: int, r: int, strip_rows: int) -> float:
+    """Times that a chunk row is read when strips are read one after the other."""
+    touched = sum(-(-min(start + strip_rows, m) // r) - start // r for start in range(0, m, strip_rows))
+    return touched / max(1, -(-m // r))
+
+
+def rechunk(
+    source: Any,
+    target: str | os.PathLike[str],
+    *,
+    panel_bytes: int = PANEL_BYTES,
+    memory_bytes: int = MEMORY_BYTES,
+    codec: str = "zstd",
+    overwrite: bool = False,
+    allow_missing: bool = False,
+    progress: Progress | None = None,
+) -> Rechunked:
+    """Copy a matrix to panels of whole rows: Zarr v3, a crc32c on each chunk, and a manifest.
+
+    Parameters
+    ----------
+    codec
+        `zstd` or `none`; uncompressed panels are read several times faster and are larger.
+    memory_bytes
+        Bound of the arrays held at once.
+    overwrite
+        Replace a store at `target` that rnla made.
+
+    Raises
+    ------
+    DoesNotFitError, OutputExistsError, StorageFullError, IntegrityError
+        The bound is too tight; the target is taken; the disk is full; the source is damaged.
+    """
+    found = found_matrix(source)
+    stored = stored_of(found, allow_missing=allow_missing)
+    chain, local = found.layout.chain, isinstance(found.objects, LocalObjects)
+    ranged = local and chain.plain and not chain.checksummed and not stored.verified
+    plan = cutting(found.layout, panel_bytes, memory_bytes, ranged=ranged)
+    path = check_target(target, overwrite=overwrite)
+    work = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
+    try:
+        with writing_errors(path, stored.shape[0] * stored.shape[1] * stored.dtype.itemsize):
+            work.mkdir(parents=True)
+            done = _Count(progress, (2 if plan.piece_columns else 1) * _nbytes(found.layout))
+            pieces = _pieces(stored, plan, work / "pieces", done) if plan.piece_columns else stored
+            manifest = _panels(found, pieces, plan, work / "panels", codec, done)
+        publish(work / "panels", path, overwrite=overwrite)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    chunks = plan.panel_rows, max(1, stored.shape[1])
+    return Rechunked(str(path), chunks, plan.reads, 2 if plan.piece_columns else 1, manifest.digest)
+
+
+def _nbytes(layout: Layout) -> int:
+    return layout.shape[0] * layout.shape[1] * layout.dtype.itemsize
+
+
+class _Count:
+    """Bytes copied so far, for a progress display."""
+
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self.progress, self.total, self.done = progress, total, 0
+
+    def add(self, count: int) -> None:
+        self.done += count
+        if self.progress is not None:
+            self.progress(self.done, self.total)
+
+
+def _ranges(stop: int, step: int) -> Iterator[slice]:
+    return (slice(start, min(start + step, stop)) for start in range(0, stop, step))
+
+
+def _pieces(source: Stored, plan: Cutting, folder: Path, done: _Count) -> Stored:
+    """The source in pieces of strip_rows x piece_columns, each chunk of the source read once."""
+    (m, n), r = source.shape, source.chunks[0]
+    shape = min(plan.strip_rows, m), plan.piece_columns
+    metadata = array_metadata((m, n), source.dtype, shape)
+    write_metadata(folder, metadata)
+    layout = layout_of((folder / "zarr.json").read_bytes(), str(folder))
+    scratch = np.empty(min(r, m) * plan.piece_columns * source.dtype.itemsize, np.uint8)
+    for rows in _ranges(m, r):
+        for columns in _ranges(n, plan.piece_columns):
+            block = retried(partial(source.read, rows, columns, scratch))
+            _cut(block, rows.start, columns.start // plan.piece_columns, folder, layout)
+            done.add(block.nbytes)
+    return Stored(Chunks(LocalObjects(str(folder)), layout))
+
+
+def _cut(block: Array, start: int, j: int, folder: Path, layout: Layout) -> None:
+    """Write rows start.. of a column of pieces; a piece that began in the chunk above is completed."""
+    height, stop = layout.chunks[0], start + block.shape[0]
+    for i in range(start // height, -(-stop // height)):
+        a, b = max(start, i * height), min(stop, (i + 1) * height)
+        piece = np.zeros(layout.chunks, layout.dtype)
+        path = folder / layout.key(i, j)
+        if path.exists():
+            piece = layout.chain.decode(np.fromfile(path, np.uint8), piece.reshape(-1).view(np.uint8))
+        piece[a - i * height : b - i * height, : block.shape[1]] = block[a - start : b - start]
+        write_chunk(path, piece)
+
+
+def _panels(found: Found, source: Stored, plan: Cutting, folder: Path, codec: str, done: _Count) -> Manifest:
+    """The copy, strip by strip, and its manifest."""
+    (m, n), chunks = source.shape, (plan.panel_rows, max(1, source.shape[1]))
+    layout = _begun(found, chunks, folder, codec)
+    scratch = np.empty(min(plan.strip_rows, m) * n * source.dtype.itemsize, np.uint8)
+    entries: list[tuple[int, int]] = []
+    with ThreadPoolExecutor(THREADS) as pool:
+        for rows in _ranges(m, plan.strip_rows):
+            strip = retried(partial(source.read, rows, slice(0, n), scratch))
+            first = rows.start // plan.panel_rows
+            panels = [strip[part] for part in _ranges(len(strip), plan.panel_rows)]
+            paths = [folder / layout.key(first + i, 0) for i in range(len(panels))]
+            entries += pool.map(partial(_written, chunks, codec), paths, panels)
+            done.add(strip.nbytes)
+    sizes, crc32c = np.array(entries, np.int64).reshape(-1, 2).T if n else np.zeros((2, 0), np.int64)
+    grid = layout.grid
+    manifest = Manifest(sizes.reshape(grid), crc32c.astype(np.uint32).reshape(grid), layout.digest)
+    write_file(folder / MANIFEST_KEY, [manifest.dumps()])
+    return manifest
+
+
+def _begun(found: Found, chunks: tuple[int, int], folder: Path, codec: str) -> Layout:
+    """The metadata of the copy."""
+    attributes = {**found.attributes, MARKER: {"made_by": "rechunk", "source": stored_of(found).identity}}
+    names = tuple(name for name in found.dimension_names if name)
+    metadata = array_metadata(
+        found.layout.shape,
+        found.layout.dtype,
+        chunks,
+        codec=codec,
+        dimensions=names if len(names) == 2 else None,
+        attributes=attributes,
+    )
+    write_metadata(folder, metadata)
+    return layout_of((folder / "zarr.json").read_bytes(), str(folder))
+
+
+def _written(chunks: tuple[int, int], codec: str, path: Path, panel: Array) -> tuple[int, int]:
+    """Write one panel, the last one filled up with zeros."""
+    if panel.shape != chunks:
+        panel = np.concatenate([panel, np.zeros((chunks[0] - len(panel), chunks[1]), panel.dtype)])
+    return write_chunk(path, panel, codec)
