@@ -28,7 +28,7 @@ def working_dtype(dtype: Any) -> DType:
     if given.char in _DOUBLE:
         return np.dtype(np.float64)
     if given.char in "FD":
-        return given
+        return np.dtype(given.char)
     msg = (
         f"data of type {given} cannot be factored: rnla takes bool, integers, float16/32/64 and complex64/128; "
         "convert the array first"
@@ -38,7 +38,8 @@ def working_dtype(dtype: Any) -> DType:
 
 def accumulator_dtype(dtype: Any) -> DType:
     """Type of partial sums over data of this type: float64 or complex128."""
-    return np.dtype(np.complex128 if np.dtype(dtype).kind == "c" else np.float64)
+    wide: DType = np.dtype(np.complex128 if np.dtype(dtype).kind == "c" else np.float64)
+    return wide
 
 
 def real_eps(dtype: Any) -> float:

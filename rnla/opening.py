@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
+from rnla.algorithms.planning import integer
 from rnla.arrays import working_dtype
 from rnla.errors import RequestError, UnsupportedError
 from rnla.sweeps.geometry import STRIP_BYTES
@@ -60,16 +61,13 @@ def open_matrix(
     """
     if isinstance(place, Matrix):
         return place
-    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
+    if threads is not None and integer(threads, "threads") < 1:
         msg = f"threads={threads!r} must be a positive integer"
         raise RequestError(msg)
     if missing not in {"error", "mask", "impute-mean"}:
         msg = f"missing={missing!r} must be one of error, mask, impute-mean"
         raise RequestError(msg)
     source, labels = _source(place, allow_missing=allow_missing, verify=verify)
-    if len(source.shape) != 2:  # noqa: PLR2004
-        msg = f"a matrix has two dimensions, this array has {len(source.shape)}: {source.shape}; reshape it to m x n"
-        raise UnsupportedError(msg)
     working_dtype(source.dtype)  # refuses what cannot be multiplied
     return Matrix(
         source,
@@ -88,21 +86,15 @@ def _source(place: Any, *, allow_missing: bool, verify: bool) -> tuple[Source, L
         msg = "masked arrays are ambiguous here: fill them with NaN (array.filled(nan)) and choose missing=..."
         raise UnsupportedError(msg)
     if isinstance(place, np.ndarray):
-        if place.ndim != 2:  # noqa: PLR2004
-            msg = f"a matrix has two dimensions, this array has {place.ndim}: {place.shape}; reshape it to m x n"
-            raise UnsupportedError(msg)
-        return Resident(place), None
+        return Resident(_two_dimensional(place)), None
     if scipy.sparse.issparse(place):
         return Resident(scipy.sparse.csr_array(place)), None
     if kind == "dask.Array":
-        from rnla.sweeps.dasked import Dasked  # noqa: PLC0415 - imports dask
+        from rnla.sweeps.dasked import Dasked
 
-        if place.ndim != 2:  # noqa: PLR2004
-            msg = f"a matrix has two dimensions, this array has {place.ndim}: {place.shape}; reshape it to m x n"
-            raise UnsupportedError(msg)
-        return Dasked(place), None
+        return Dasked(_two_dimensional(place)), None
     if isinstance(place, str | os.PathLike) or kind == "zarr.Array":
-        from rnla.store.stored import open_stored  # noqa: PLC0415 - imports zarr
+        from rnla.store.stored import open_stored
 
         return open_stored(place, allow_missing=allow_missing, verify=verify), None
     if hasattr(place, "__array__"):
@@ -114,8 +106,15 @@ def _source(place: Any, *, allow_missing: bool, verify: bool) -> tuple[Source, L
     raise UnsupportedError(msg)
 
 
+def _two_dimensional(array: Any) -> Any:
+    if array.ndim != 2:
+        msg = f"a matrix has two dimensions, this array has {array.ndim}: {array.shape}; reshape it to m x n"
+        raise UnsupportedError(msg)
+    return array
+
+
 def _labelled(array: Any) -> tuple[Source, Labels]:
-    if array.ndim != 2:  # noqa: PLR2004
+    if array.ndim != 2:
         names = ", ".join(str(d) for d in array.dims)
         msg = (
             f"a matrix has two dimensions, this DataArray has {array.ndim} ({names}); stack some of them first: "
@@ -124,5 +123,5 @@ def _labelled(array: Any) -> tuple[Source, Labels]:
         raise UnsupportedError(msg)
     source, _ = _source(array.data, allow_missing=False, verify=True)
     rows, columns = array.dims
-    coordinates = [array.coords[d] if d in array.coords else None for d in (rows, columns)]
+    coordinates = [array.coords.get(d) for d in (rows, columns)]
     return source, Labels(str(rows), str(columns), coordinates[0], coordinates[1])

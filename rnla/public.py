@@ -12,7 +12,7 @@ import tempfile
 import weakref
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -35,10 +35,10 @@ from rnla.sweeps.matrix import Matrix, Meter
 from rnla.sweeps.runners import Cluster
 from rnla.sweeps.source import Memory, Resident, ResidentTall, Tall, Workspace
 
-open = open_matrix  # noqa: A001 - rnla.open is the public name
+open = open_matrix  # noqa: A001 - the public name
 
 
-def svd(
+def svd(  # noqa: PLR0913 - options are keywords
     A: Any,
     k: int | None = None,
     *,
@@ -110,13 +110,13 @@ def svd(
     request = checked_request(matrix.shape, k, **options)
     if out is not None:
         run_job("svd", matrix, out, _filled(k, options), overwrite=overwrite, memory_bytes=memory_bytes)
-        return _expected(load(out), SVD)
+        return cast("SVD", _expected(load(out), SVD))
     done = _factorised("svd", matrix, request, memory_bytes)
     U, Vt = done.left(), done.right()
     return SVD(U, done.found.s, Vt, done.found.certificate, done.cost, done.found.method)
 
 
-def pca(
+def pca(  # noqa: PLR0913 - options are keywords
     A: Any,
     k: int | None = None,
     *,
@@ -159,7 +159,7 @@ def pca(
     if out is not None:
         given = _filled(k, options) | ({} if explained is None else {"explained": float(explained)}) | {"scale": scale}
         run_job("pca", matrix, out, given, overwrite=overwrite, memory_bytes=memory_bytes)
-        return _expected(load(out), PCA)
+        return cast("PCA", _expected(load(out), PCA))
     view = matrix.centred().scaled() if scale else matrix.centred()
     done = _factorised("pca", view, request, memory_bytes)
     found = done.found
@@ -351,7 +351,7 @@ class _Desk:
         """A tall matrix as the user gets it: numpy when it is in memory, else a Dask array."""
         if isinstance(tall, ResidentTall):
             return tall.array
-        return Matrix(_Kept(tall.source, self.folder)).to_dask()  # type: ignore[arg-type]
+        return Matrix(_Kept(tall.source, self.folder)).to_dask()
 
 
 def _desk(A: Matrix) -> _Desk:
@@ -411,5 +411,3 @@ def _factorised(name: str, A: Matrix, request: Request, memory_bytes: int | None
     clock = perf_counter()
     triplets = factorise(metered, request, desk.workspace)
     return _Done(metered, triplets, cost_of(metered, perf_counter() - clock), desk)
-
-

@@ -49,8 +49,8 @@ def certificate_record(proof: Certificate) -> dict[str, Any]:
 
 def certificate_from(record: dict[str, Any], arrays: dict[str, Any]) -> Certificate:
     """The certificate of a stored result."""
-    scalars = {key: value for key, value in record.items() if key != "status"}
-    return Certificate(**scalars, **{name: np.asarray(arrays[name]) for name in PER_MODE})
+    fields: dict[str, Any] = {key: value for key, value in record.items() if key != "status"}
+    return Certificate(**(fields | {name: np.asarray(arrays[name]) for name in PER_MODE}))
 
 
 @dataclass(frozen=True)

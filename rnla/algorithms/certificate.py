@@ -3,7 +3,7 @@
 * U^H A = diag(s) Vh exactly, so ||A - U_k S_k V_k^H||_F^2 = ||A||_F^2 - (s_1^2 + ... + s_k^2).
 * Lower ends: s_i <= sigma_i (Cauchy interlacing).
 * Upper ends: on an orthonormal X (n, d) with A^H A X known, let H = X^H A^H A X and R = A^H A X - X H. In the basis
-  [X, X_perp] A^H A is [[H, R^H], [R, M]], and M <= beta I makes its eigenvalues at most those of [[H, S^H], [S, beta I]]
+  [X, X_perp] A^H A is [[H, R^H], [R, M]], and M <= beta I bounds its eigenvalues by those of [[H, S^H], [S, beta I]]
   (S^H S = R^H R) and beta itself.
 * beta from Gaussian probes W that the basis never saw: for the Hermitian C >= 0 on the complement with top eigenpair
   (mu, v), W^H C^2 W >= mu^2 (W^H v)(W^H v)^H, and |W^H v|^2 is chi-squared with r degrees of freedom; so
@@ -60,7 +60,7 @@ def top_eigenvalue_bound(CW: Array) -> float:
     if CW.shape[1] == 0:
         return np.inf
     largest = float(np.linalg.norm(CW, 2))
-    return largest / np.sqrt(chi_squared_floor(CW.shape[1], complex_=np.iscomplexobj(CW)))
+    return largest / float(np.sqrt(chi_squared_floor(CW.shape[1], complex_=np.iscomplexobj(CW))))
 
 
 class Spectrum(NamedTuple):
@@ -117,7 +117,7 @@ def arrow_eigenvalues(theta: Array, R: Array, beta: float) -> Array:
     w, V = scipy.linalg.eigh(R.conj().T @ R)
     S = np.sqrt(np.maximum(w, 0.0))[:, None] * V.conj().T
     arrow = np.block([[np.diag(theta), S.conj().T], [S, beta * np.eye(d)]])
-    return np.maximum(scipy.linalg.eigvalsh(arrow)[::-1], beta)
+    return np.asarray(np.maximum(scipy.linalg.eigvalsh(arrow)[::-1], beta))
 
 
 def joint_basis(blocks: list[tuple[Array, Array]], cut: float) -> tuple[Array, Array]:

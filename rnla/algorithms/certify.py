@@ -1,9 +1,9 @@
 """The certificate of a factorisation that somebody else made: one read of A.
 
 With E = A - U diag(s) Vt, whatever U and V are (orthonormal or not):
-||E||_F^2 = ||A||_F^2 - 2 Re tr(diag(s) U^H A V) + ||U diag(s) Vt||_F^2, and probes give ||E||_2^2 <= ||E^H E W||_2 / sqrt(q)
-as in `certificate`. Intervals come from the basis V as there: H = (A V)^H (A V), and A^H A V = A^H U diag(s) + A^H D with
-D = A V - U diag(s), so that the off-diagonal block is known up to ||A||_2 ||D||_F. Residuals are
+||E||_F^2 = ||A||_F^2 - 2 Re tr(diag(s) U^H A V) + ||U diag(s) Vt||_F^2, and probes give
+||E||_2^2 <= ||E^H E W||_2 / sqrt(q) as in `certificate`. Intervals come from the basis V as there: H = (A V)^H (A V), and
+A^H A V = A^H U diag(s) + A^H D with D = A V - U diag(s), so that the off-diagonal block is known up to ||A||_2 ||D||_F. Residuals are
 (||A v_i - s_i u_i||^2 + ||A^H u_i - s_i v_i||^2)^1/2.
 """
 
@@ -17,7 +17,7 @@ import scipy.linalg
 
 from rnla.algorithms.certificate import FAILURE, PROBES, RESOLVED, arrow_eigenvalues, top_eigenvalue_bound
 from rnla.algorithms.results import Certificate
-from rnla.arrays import Array, real_eps
+from rnla.arrays import Array, accumulator_dtype, real_eps
 from rnla.errors import RequestError
 from rnla.streams import normal
 from rnla.sweeps.blocks import Block
@@ -74,7 +74,7 @@ def certify(A: Matrix, U: Tall, s: Array, Vt: Array, seed: int = 0) -> Certifica
     if np.any(np.diff(s) > 0) or np.any(s < 0):
         msg = "s must be singular values: not negative and in descending order"
         raise RequestError(msg)
-    view = settled_by_moments(A)
+    view = settled_by_moments(A).astype(accumulator_dtype(A.dtype))
     W = normal(seed, "certify", n, PROBES, complex_=A.dtype.kind == "c")
     V = Vt.conj().T
     compare = Compare(U, s, np.hstack([V, W]))
@@ -82,8 +82,8 @@ def certify(A: Matrix, U: Tall, s: Array, Vt: Array, seed: int = 0) -> Certifica
     if used.transform.unit != view.transform.unit:  # entries out of range: compare in the unit that fits
         ratio = used.transform.unit / view.transform.unit
         (found,) = used.sweep(replace(compare, s=s * ratio))
-        return _judged(A, found, s * ratio, V).in_units(ratio)
-    return _judged(A, found, s, V)
+        return _judged(view, found, s * ratio, V).in_units(ratio)
+    return _judged(view, found, s, V)
 
 
 def _judged(A: Matrix, found: list[Any], s: Array, V: Array) -> Certificate:
@@ -130,7 +130,7 @@ class _Basis(NamedTuple):
     def intervals(self, s: Array, eps: float) -> tuple[Array, Array]:
         """Interval of each sigma_i: Ritz values below, the eigenvalues of the arrow matrix above."""
         w, W = scipy.linalg.eigh(self.VV)
-        kept = w > 1e-3  # noqa: PLR2004 - vectors nearly dependent add nothing
+        kept = w > 1e-3
         T = W[:, kept] / np.sqrt(w[kept])
         X, H = self.V @ T, T.conj().T @ self.H @ T
         theta, Y = (part[..., ::-1] for part in scipy.linalg.eigh(H))
@@ -149,4 +149,3 @@ class _Basis(NamedTuple):
 
 def _departure(gram: Array) -> float:
     return float(np.linalg.norm(gram - np.eye(gram.shape[0]), 2))
-

@@ -51,7 +51,7 @@ class Completed(Sum):
         U, X = _rows(block, self.C, self.missing)
         return np.hstack([U, (X - U @ self.inside) @ self.T])
 
-    def finish(self, total: Any) -> Tall:  # noqa: ARG002 - the rows are where they belong
+    def finish(self, total: Any) -> Tall:
         """The tall matrix."""
         return self.into
 

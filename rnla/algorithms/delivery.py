@@ -46,7 +46,9 @@ def svd_arrays(found: Triplets) -> Named:
 def pca_arrays(A: Matrix, found: Triplets) -> Named:
     """The small arrays of a PCA's result."""
     short = (
-        {"scores": (found.short, ("row", "mode"))} if found.transposed else {"components": (found.short, ("mode", "column"))}
+        {"scores": (found.short, ("row", "mode"))}
+        if found.transposed
+        else {"components": (found.short, ("mode", "column"))}
     )
     mean, scale = column_statistics(A, found)
     arrays: Named = short | {
@@ -87,4 +89,4 @@ def column_statistics(A: Matrix, found: Triplets) -> tuple[Array, Array | None]:
 
 def _inverse(weights: Array) -> Array:
     """1 / weights; infinite where a weight is zero, so that such columns count for nothing."""
-    return np.divide(1.0, weights, out=np.full(weights.shape, np.inf), where=weights != 0)
+    return np.asarray(np.divide(1.0, weights, out=np.full(weights.shape, np.inf), where=weights != 0))

@@ -1,6 +1,6 @@
 """Block Krylov, subspace iteration and the exact Gram matrix: one method with three kinds of step.
 
-Each sweep gives Z = A^H A Q for a block Q. Musco and Musco (2015) use all blocks K = [Q_0 Q_1 ...] together. We depart in
+Each sweep gives Z = A^H A Q for a block Q. Musco and Musco (2015) use all blocks K = [Q_0 Q_1 ...] at once. We depart in
 three places. (1) One read a sweep, since A Q is never needed except in the last. (2) The last block is not the next
 Krylov block but the l leading right singular vectors of (A K)'s projection B = T^H [Z_0 Z_1 ...]^H (T whitens K^H Z):
 half a power step beyond Ritz vectors, known without a read, and graded, which keeps float32 safe. (3) When the modes
@@ -76,7 +76,22 @@ class Krylov:
         square = np.zeros((0, 0), dtype=wide)
         Q = rounded(orth(omega), self.A)
         return State(
-            0, Q, none, none, 0.0, None, None, None, 1.0, False, False, False, False, square, none, none
+            sweeps=0,
+            Q=Q,
+            K=none,
+            Z=none,
+            energy=0.0,
+            centre=None,
+            scale=None,
+            fill=None,
+            unit=1.0,
+            settled=False,
+            promoted=False,
+            last=False,
+            finished=False,
+            G=square,
+            ZQ=none,
+            ZW=none,
         )
 
     def done(self, state: State) -> bool:
@@ -95,9 +110,7 @@ class Krylov:
         if state.settled and not A.settled:
             A = replace(A, centring=False, scaling=False)
         if state.settled:
-            found = replace(
-                A.transform, centre=state.centre, scale=state.scale, fill=state.fill, unit=state.unit
-            )
+            found = replace(A.transform, centre=state.centre, scale=state.scale, fill=state.fill, unit=state.unit)
             A = replace(A, transform=found)
         return A.astype(accumulator_dtype(A.dtype)) if state.promoted else A
 
@@ -116,7 +129,7 @@ class Krylov:
             settled=True,
             promoted=exact,
         )
-        if exact:
+        if found.Q is None:
             return self._after_gram(state, found.Z)
         K, Z = joint_basis([(found.Q, found.Z)], 0.0)
         if self.A.dtype.itemsize == accumulator_dtype(self.A.dtype).itemsize:
@@ -234,5 +247,3 @@ def extract(method: Krylov, state: State) -> Extracted:
     evidence = Evidence(state.energy, eps, X, Z, probes(method.seed, n, A), state.ZW, A.shape[0])
     Y = method.workspace.tall("Y", (A.shape[0], state.Q.shape[1]), A.dtype, A.geometry.tall_rows)
     return Extracted(found, evidence, Y, state.unit, A)
-
-

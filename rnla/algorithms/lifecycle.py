@@ -37,7 +37,7 @@ class Checkpoints(Protocol):
 class NoCheckpoints:
     """Keeps nothing."""
 
-    def load(self, blank: S) -> S | None:  # noqa: ARG002 - nothing is kept
+    def load(self, blank: S) -> S | None:
         """None."""
         return None
 

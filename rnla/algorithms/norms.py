@@ -35,7 +35,7 @@ def norms(A: Matrix, workspace: Workspace) -> tuple[Array, Tall, float]:
 
 
 def _out_of_range(unit: float) -> Exception:
-    from rnla.errors import OverflowedError  # noqa: PLC0415
+    from rnla.errors import OverflowedError
 
     return OverflowedError(
         f"squares of the entries leave the range of the precision by a factor of about {unit:.1e} squared; "

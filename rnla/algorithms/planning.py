@@ -106,7 +106,7 @@ def checked_request(
         msg = f"k={rank} must lie in 1..{min(shape)} for a matrix of shape {m} x {n}"
         raise RankError(msg)
     budget = integer(passes, "passes")
-    if not 1 <= budget <= 100:  # noqa: PLR2004
+    if not 1 <= budget <= 100:
         msg = f"passes={budget} must lie in 1..100: 2 is quick, 4 the default"
         raise RequestError(msg)
     if tol is not None and not (isinstance(tol, int | float) and 0 < tol < 1):
@@ -131,12 +131,13 @@ def integer(value: Any, name: str) -> int:
 
 
 def oriented(A: Matrix) -> tuple[Matrix, bool]:
-    """A or its transpose, whichever is swept well, and whether it is the transpose: along the longer side, unless
-    strips fit only along the other and the sides are not far apart.
+    """A or its transpose, whichever is swept well, and whether it is the transpose.
+
+    Along the longer side, unless strips fit only along the other and the sides are not far apart.
     """
     m, n = A.shape
     along, across = (A, A.T) if m >= n else (A.T, A)
-    if along.geometry.reads == 2 and across.geometry.reads == 1 and max(m, n) <= 4 * min(m, n):  # noqa: PLR2004
+    if along.geometry.reads == 2 and across.geometry.reads == 1 and max(m, n) <= 4 * min(m, n):
         along = across
     return along, along.shape != A.shape or (m == n and along is not A)
 
@@ -162,7 +163,7 @@ def chosen(A: Matrix, request: Request) -> tuple[str, str]:
 def width_of(A: Matrix, request: Request) -> int:
     """Columns of a block."""
     wanted = TOLERANCE_WIDTH if request.k is None else request.k + request.oversample
-    return min(wanted, min(A.shape))
+    return min(wanted, *A.shape)
 
 
 def sweeps_of(method: str, request: Request) -> int:
@@ -184,7 +185,7 @@ def plan(
     width = width_of(view, request)
     sweeps = sweeps_of(method, request)
     extra = extra_reads(view) if method != "merge" else 0
-    reads = (sweeps + extra) * geometry.reads - (extra if geometry.reads == 2 else 0)  # noqa: PLR2004
+    reads = (sweeps + extra) * geometry.reads - (extra if geometry.reads == 2 else 0)
     m, n = view.shape
     item = view.dtype.itemsize
     wide = accumulator_dtype(view.dtype).itemsize
@@ -194,7 +195,8 @@ def plan(
     return Plan(
         pipeline=pipeline,
         method=method,
-        why=why + (
+        why=why
+        + (
             ""
             if geometry.reads == 1
             else f"; a strip of whole rows ({spelt_bytes(geometry.panel_rows * n * geometry.itemsize)}) exceeds "
@@ -245,7 +247,7 @@ def _peak(A: Matrix, method: str, width: int, threads: int, sweeps: int) -> tupl
     block_rows = max(1, min(geometry.panel_rows, A.shape[0], BLOCK_BYTES // max(1, n * item)))
     block = block_rows * min(n, geometry.part_columns) * wide * (3 if method in {"gram", "merge"} else 2)
     tall = geometry.tall_rows * (width + PROBES) * item * 3
-    if geometry.reads == 2:  # noqa: PLR2004
+    if geometry.reads == 2:
         buffers = 2 * geometry.panel_bytes
         tall += geometry.panel_rows * (width + PROBES) * (wide + item)
     partial = n * carried * wide

@@ -63,9 +63,7 @@ class Certificate:
         """The certificate in the units of the data, when the matrix was swept multiplied by `unit`."""
         if unit == 1.0:
             return self
-        names = (
-            "frobenius_error", "spectral_bound", "lower", "upper", "residuals", "rounding_floor", "frobenius_norm"
-        )
+        names = ("frobenius_error", "spectral_bound", "lower", "upper", "residuals", "rounding_floor", "frobenius_norm")
         return replace(self, **{name: getattr(self, name) / unit for name in names})
 
     @property

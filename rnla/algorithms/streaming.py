@@ -79,6 +79,6 @@ class Turned(Sum):
                 out[here] = U[here, : rotation.shape[0]] @ rotation + offset
         return out
 
-    def finish(self, total: Any) -> Tall:  # noqa: ARG002 - the rows are where they belong
+    def finish(self, total: Any) -> Tall:
         """The tall matrix."""
         return self.into

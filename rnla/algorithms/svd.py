@@ -6,7 +6,7 @@ U = Y C with one read of Y, which is l columns wide and not a read of A.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -59,17 +59,13 @@ class Swept:
     scale: Array | None
 
 
-def factorise(
-    A: Matrix, request: Request, workspace: Workspace, checkpoints: Checkpoints | None = None
-) -> Triplets:
+def factorise(A: Matrix, request: Request, workspace: Workspace, checkpoints: Checkpoints | None = None) -> Triplets:
     """Leading singular triplets of A by the method its plan names."""
     view, transposed = oriented(A)
     method, _ = chosen(view, request)
     moments = None
     if request.means and view.own_means:
-        moments = workspace.tall(
-            "moments", (view.shape[0], 2), accumulator_dtype(view.dtype), view.geometry.tall_rows
-        )
+        moments = workspace.tall("moments", (view.shape[0], 2), accumulator_dtype(view.dtype), view.geometry.tall_rows)
     with single_blas_thread():
         if method == "merge":
             swept = _streamed(view, request, workspace, moments)
@@ -143,9 +139,7 @@ def _finished(
     rows = turn.conj()[:, None] * Vh[:k]
     short = (rows.T * lengths if transposed else rows).astype(A.dtype)
     shares = explained(s[:k], swept.evidence.energy)
-    return Triplets(
-        out, sigma, short, transposed, proof, method, swept.centre, swept.scale, moments, shares
-    )
+    return Triplets(out, sigma, short, transposed, proof, method, swept.centre, swept.scale, moments, shares)
 
 
 def completed(A: Matrix, swept: Swept, k: int, workspace: Workspace) -> tuple[Array, Array, Array, Tall]:
@@ -156,4 +150,3 @@ def completed(A: Matrix, swept: Swept, k: int, workspace: Workspace) -> tuple[Ar
         return s, Vh, C, Y
     s, Vh, Y = complete(A, Factors(C, s, Vh), Y, missing, workspace)
     return s, Vh, np.eye(Y.shape[1], dtype=C.dtype), Y
-

@@ -18,7 +18,7 @@ import numpy as np
 
 from rnla.arrays import Array
 from rnla.kernels.subspaces import orth, svd
-from rnla.sweeps.blocks import Block, Dense, Sparse
+from rnla.sweeps.blocks import Block, centred_block
 from rnla.sweeps.products import Sum, wide
 from rnla.sweeps.source import Tall
 
@@ -28,7 +28,7 @@ ITERATIONS = 3  # products with the block and its adjoint, in memory
 class Compressed(NamedTuple):
     """U S Vh of a range of rows, and what was discarded on the way."""
 
-    count: int
+    rows: int
     mean: Array | None
     s: Array  # (l,)
     Vh: Array  # (l, n)
@@ -50,9 +50,7 @@ class Truncation(Sum):
         """Compressed block; its left vectors are written."""
         mean = None
         if self.centring:
-            if not isinstance(block, Dense | Sparse):
-                block.dense()  # refuses
-            block, mean = block.centred_here()  # type: ignore[union-attr]
+            block, mean = centred_block(block)
         A = wide(block.dense())
         U, s, Vh = compress(A, self.omega)
         rest = A @ self.probes - U @ (s[:, None] * (Vh @ self.probes))
@@ -67,12 +65,12 @@ class Truncation(Sum):
     def join(self, a: Compressed, b: Compressed) -> Compressed:
         """SVD of the stacked s Vh, truncated to l."""
         stack = [a.s[:, None] * a.Vh, b.s[:, None] * b.Vh]
-        count, mean, energy = a.count + b.count, None, a.energy + b.energy
-        weight = np.sqrt(a.count * b.count / count)
+        count, mean, energy = a.rows + b.rows, None, a.energy + b.energy
+        weight = np.sqrt(a.rows * b.rows / count)
         if a.mean is not None and b.mean is not None:
             delta = a.mean - b.mean
             stack.append(weight * delta[None, :])
-            mean = a.mean - delta * (b.count / count)
+            mean = a.mean - delta * (b.rows / count)
             energy += float(weight**2 * np.vdot(delta, delta).real)
         M = np.concatenate(stack)
         u, s, Vh = svd(M)
@@ -90,8 +88,8 @@ class Truncation(Sum):
             extra = u[a.s.size + b.s.size]
             # the unit column of the merged row is (sqrt(q/(p N)) on a, -sqrt(p/(q N)) on b)
             offsets = (
-                extra * np.sqrt(b.count / (a.count * count)),
-                -extra * np.sqrt(a.count / (b.count * count)),
+                extra * np.sqrt(b.rows / (a.rows * count)),
+                -extra * np.sqrt(a.rows / (b.rows * count)),
             )
         return tuple(
             (rows, rotation @ part, row @ part + offset)

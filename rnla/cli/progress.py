@@ -67,11 +67,13 @@ class Pace:
     def __str__(self) -> str:
         left = self.left_seconds
         rate = self.bytes_per_second
-        return "  ".join([
-            f"{spelt_bytes(min(self.done_bytes, self.total_bytes))} of {spelt_bytes(self.total_bytes)}",
-            f"{rate / 1e9:.2f} GB/s" if rate > 0 else "waiting",
-            f"{clock(left)} left" if left is not None else "",
-        ]).rstrip()
+        return "  ".join(
+            [
+                f"{spelt_bytes(min(self.done_bytes, self.total_bytes))} of {spelt_bytes(self.total_bytes)}",
+                f"{rate / 1e9:.2f} GB/s" if rate > 0 else "waiting",
+                f"{clock(left)} left" if left is not None else "",
+            ]
+        ).rstrip()
 
 
 def clock(seconds: float) -> str:

@@ -137,6 +137,10 @@ def _odds(confidence: float) -> str:
     return f"1 - {1 - confidence:.0e}" if confidence > 0.999 else f"{confidence:.4g}"
 
 
+def _percent(share: float) -> str:
+    return f"{share:.2%}" if share >= 1e-4 or share == 0 else f"{100 * share:.1e}%"
+
+
 def _share(explained: float) -> str:
     return f"all but {1 - explained:.2g} of the variance" if explained > 0.9995 else f"{explained:.2%} of the variance"
 
@@ -154,7 +158,7 @@ def _print_modes(found: Result, s: Sequence[float], count: int) -> None:
         share = shares[i] if shares is not None else (s[i] / norm) ** 2 if norm else 0.0
         bounds = [f"{columns[name][i]:.8g}" if name in columns else "" for name in ("lower", "upper")]
         resolved = "" if "resolved" not in columns else "yes" if columns["resolved"][i] else "[yellow]no[/yellow]"
-        table.add_row(f"{i + 1:,}", f"{s[i]:.8g}", *bounds, f"{share:.2%}", resolved)
+        table.add_row(f"{i + 1:,}", f"{s[i]:.8g}", *bounds, _percent(float(share)), resolved)
     out = console()
     out.print()
     out.print(table)

@@ -188,8 +188,13 @@ def _told_manifest(facts: dict[str, Any]) -> str:
 @click.argument("target")
 @click.option("--panel", type=size, default=None, metavar="SIZE", help="Size of a panel, decoded.  [default: 16MiB]")
 @click.option("--memory", type=size, default=None, metavar="SIZE", help="Memory to stay within.  [default: 512MiB]")
-@click.option("--codec", type=click.Choice(["zstd", "none"]), default="zstd", show_default=True,
-              help="none is larger and read several times faster.")
+@click.option(
+    "--codec",
+    type=click.Choice(["zstd", "none"]),
+    default="zstd",
+    show_default=True,
+    help="none is larger and read several times faster.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace a store at TARGET that rnla made.")
 @click.option("--allow-missing", is_flag=True, help="Read absent chunks as the fill value.")
 @_threads
@@ -197,7 +202,14 @@ def _told_manifest(facts: dict[str, Any]) -> str:
 @json_option
 @debug_option
 def rechunk(
-    store: str, target: str, *, panel: int | None, memory: int | None, threads: int | None, quiet: bool, as_json: bool,
+    store: str,
+    target: str,
+    *,
+    panel: int | None,
+    memory: int | None,
+    threads: int | None,
+    quiet: bool,
+    as_json: bool,
     **settings: Any,
 ) -> None:
     """Copy STORE to panels of whole rows at TARGET, with checksums and a manifest."""
@@ -213,12 +225,14 @@ def rechunk(
         print_json(asdict(made))
     elif not quiet:
         r, c = made.chunks
-        print_rows([
-            ("copy", made.path),
-            ("chunks", f"{r:,} x {c:,}"),
-            ("reads", f"{made.reads:.3g} of the source, in {counted(made.stages, 'stage')}"),
-            ("manifest", made.manifest),
-        ])
+        print_rows(
+            [
+                ("copy", made.path),
+                ("chunks", f"{r:,} x {c:,}"),
+                ("reads", f"{made.reads:.3g} of the source, in {counted(made.stages, 'stage')}"),
+                ("manifest", made.manifest),
+            ]
+        )
 
 
 @click.command("fingerprint", short_help="Record checksums of every chunk.")
@@ -248,11 +262,13 @@ def fingerprint(store: str, *, threads: int | None, quiet: bool, as_json: bool) 
         print_json(facts)
     elif not quiet:
         absent = f", {made.absent:,} of them left out (read as the fill value)" if made.absent else ""
-        print_rows([
-            ("manifest", f"{made.digest}, in {store.rstrip('/')}/{MANIFEST_KEY}"),
-            ("chunks", f"{int(made.sizes.size):,}{absent}"),
-            ("stored", spelt_bytes(made.stored_bytes)),
-        ])
+        print_rows(
+            [
+                ("manifest", f"{made.digest}, in {store.rstrip('/')}/{MANIFEST_KEY}"),
+                ("chunks", f"{int(made.sizes.size):,}{absent}"),
+                ("stored", spelt_bytes(made.stored_bytes)),
+            ]
+        )
 
 
 @click.command("verify", short_help="Compare every chunk with its checksum.")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import psutil
 
-from rnla.errors import ClusterError, DoesNotFitError
 from rnla.arrays import spelt_bytes
+from rnla.errors import ClusterError, DoesNotFitError
 from rnla.sweeps.runners import Cluster, Runner
 
 WORKER_BASE_BYTES = 260_000_000  # an idle Dask worker with numpy, scipy, zarr and rnla imported

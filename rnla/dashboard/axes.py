@@ -84,8 +84,9 @@ def round_ticks(low: float, high: float, most: int = 6) -> list[Tick]:
     step = round_step((high - low) / most)
     multiples = range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)
     largest = max(abs(low), abs(high))
-    if not 1e-3 <= largest < 1e6:  # noqa: PLR2004
-        return [(i * step, number(i * step, 2)) for i in multiples]
+    if not 1e-3 <= largest < 1e6:
+        digits = 1 + math.floor(math.log10(largest)) - math.floor(math.log10(step) + 1e-9)
+        return [(i * step, number(i * step, max(digits, 1))) for i in multiples]
     places = max(-math.floor(math.log10(step) + 1e-9), 0)
     return [(i * step, f"{i * step:,.{places}f}".replace("-", MINUS)) for i in multiples]
 
@@ -96,14 +97,14 @@ def decades(low: float, high: float) -> list[Tick]:
     if last - first < 1:
         return few_decades(low, high)
     step = max(1, math.ceil((last - first) / 8))
-    return [(10.0**e, power(e) if not -2 <= e <= 5 else number(10.0**e, 1)) for e in range(first, last + 1, step)]  # noqa: PLR2004
+    return [(10.0**e, power(e) if not -2 <= e <= 5 else number(10.0**e, 1)) for e in range(first, last + 1, step)]
 
 
 def few_decades(low: float, high: float) -> list[Tick]:
     """Ticks at 1, 2 and 5 times powers of ten, or at round steps when the span is narrower still."""
     below, above = math.floor(math.log10(low)), math.ceil(math.log10(high))
     inside = [f * 10.0**e for e in range(below, above + 1) for f in (1, 2, 5) if low <= f * 10.0**e <= high]
-    return [(v, number(v, 1)) for v in inside] if len(inside) >= 3 else round_ticks(low, high, 4)  # noqa: PLR2004
+    return [(v, number(v, 1)) for v in inside] if len(inside) >= 3 else round_ticks(low, high, 4)
 
 
 @dataclass(frozen=True)

@@ -191,12 +191,14 @@ def _page(width: float, height: float, title: str, caption: tuple[str, ...], bod
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
         f'viewBox="0 0 {width:.0f} {height:.0f}" font-family="system-ui, sans-serif" role="img">'
     )
-    return "\n".join([
-        opening,
-        f"<title>{escape(title)}</title>",
-        tip,
-        '<rect width="100%" height="100%" fill="#ffffff"/>',
-        *head,
-        *body,
-        "</svg>\n",
-    ])
+    return "\n".join(
+        [
+            opening,
+            f"<title>{escape(title)}</title>",
+            tip,
+            '<rect width="100%" height="100%" fill="#ffffff"/>',
+            *head,
+            *body,
+            "</svg>\n",
+        ]
+    )

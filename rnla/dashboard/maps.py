@@ -58,7 +58,7 @@ def image(pixels: Array, box: tuple[float, float, float, float]) -> str:
 
 
 def symmetric_limit(field: Array) -> float:
-    """End of a colour scale about zero: the 99.5th percentile of the sizes, so that a few cells do not fade the rest."""
+    """End of a colour scale about zero: the 99.5th percentile of the sizes, so that few cells do not fade the rest."""
     sizes = np.abs(field[np.isfinite(field)])
     return float(np.quantile(sizes, 0.995)) if sizes.size and sizes.max() > 0 else 1.0
 

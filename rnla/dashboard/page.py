@@ -31,8 +31,9 @@ p { margin: .5rem 0; max-width: 50rem; } .sub, figcaption, caption { color: var(
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(27rem, 100%), 1fr)); gap: 1.2rem; }
 .pair > * { min-width: 0; }
 figure { margin: 1rem 0 0; } figcaption { font-size: .88rem; line-height: 1.45; margin-top: .3rem; max-width: 50rem; }
-figure h3 { font-size: .95rem; margin: 0 0 .2rem; font-weight: 600; }
-svg { display: block; width: 100%; height: auto; font: 12px system-ui, "Noto Sans", "Liberation Sans", Arial, sans-serif; }
+h3 { font-size: .95rem; margin: .6rem 0 .2rem; font-weight: 600; }
+svg { display: block; width: 100%; height: auto;
+  font: 12px system-ui, "Noto Sans", "Liberation Sans", Arial, sans-serif; }
 svg text { fill: var(--ink); } svg .tick, svg .note { fill: var(--soft); } .mid { text-anchor: middle; }
 .end { text-anchor: end; } svg .note { font-size: 11.5px; paint-order: stroke; stroke: var(--bg); stroke-width: 3px; }
 .grid { stroke: var(--grid); fill: none; } .frame { fill: none; stroke: var(--rule); }
@@ -47,7 +48,8 @@ table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabul
 .wide { overflow-x: auto; } th, td { padding: .22rem .8rem .22rem 0; text-align: right; vertical-align: top; }
 th { font-weight: 600; border-bottom: 1px solid var(--rule); } td { border-bottom: 1px solid var(--grid); }
 .left th, .left td, th[scope=row] { text-align: left; }
-td { white-space: nowrap; } .left td { overflow-wrap: anywhere; white-space: normal; } tbody th { font-weight: 400; border-bottom-color: var(--grid); }
+td { white-space: nowrap; } .left td { overflow-wrap: anywhere; white-space: normal; }
+tbody th { font-weight: 400; border-bottom-color: var(--grid); }
 .left tbody th { color: var(--soft); white-space: nowrap; } caption { text-align: left; font-size: .88rem; }
 code { font: .9em ui-monospace, "Noto Sans Mono", "Liberation Mono", Menlo, monospace; overflow-wrap: anywhere; }
 .good { color: var(--good); } .bad { color: var(--bad); } td.good, td.bad { font-weight: 600; }
@@ -119,7 +121,7 @@ def document(title: str, top: str, sections: Iterable[Section]) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; "
+        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
         "style-src 'unsafe-inline'\">\n"
         f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n{top}\n{body}</main>\n"
         "</body>\n</html>\n"

@@ -29,13 +29,14 @@ def band(frame: Frame, xs: Any, low: Any, high: Any, style: str) -> str:
     return f'<polygon class="band {style}" points="{edge}"/>'
 
 
-def level(frame: Frame, value: float, text: str, style: str = "quiet") -> str:
-    """A horizontal line with its text above it, at the left."""
-    left, _, width, _ = frame.box
+def level(frame: Frame, value: float, text: str, *, right: bool = False) -> str:
+    """A horizontal line with its text: above it, or below where the frame ends."""
+    left, top, width, _ = frame.box
     (y,) = frame.down([value])
+    x, kind = (left + width - 6, "note end") if right else (left + 6, "note")
     return (
-        f'<path class="line {style}" d="M{left:.1f} {y:.1f}h{width:.1f}"/>'
-        f'<text class="note" x="{left + 6:.1f}" y="{y - 5:.1f}">{escape(text)}</text>'
+        f'<path class="line quiet" d="M{left:.1f} {y:.1f}h{width:.1f}"/>'
+        f'<text class="{kind}" x="{x:.1f}" y="{y - 5 if y - top > 16 else y + 14:.1f}">{escape(text)}</text>'
     )
 
 
@@ -80,7 +81,8 @@ def scree(s: Array, lower: Array, upper: Array, resolved: Array, bound: float | 
     frame = Frame(counting("mode i", s.size), logarithmic(f"singular value σᵢ ({units})", shown), height=310)
     marks = mode_marks(frame, s, lower, upper, resolved)
     if bound is not None and frame.y.low <= bound <= frame.y.high:
-        marks = level(frame, bound, f"everything left out: at most {number(bound, 3)}") + marks
+        free = int((s > bound).sum()) < s.size / 2  # the discs run from the upper left to the lower right
+        marks = level(frame, bound, f"everything left out: at most {number(bound, 3)}", right=free) + marks
     return frame.svg(marks + scree_key(frame, resolved), "Singular values on a logarithmic axis; values in the table")
 
 
@@ -114,7 +116,7 @@ def cumulative(shares: Array, label: str) -> str:
         for i, x, y, p in zip(modes[1:], frame.across(modes[1:]), frame.down(percent[1:]), percent[1:], strict=True)
     )
     last = float(percent[-1])
-    text = level(frame, last, f"{number(last, 4)} % with all {shares.size}") if shares.size else ""
+    text = level(frame, last, f"{number(last, 4)} % with all {shares.size}", right=last < 50) if shares.size else ""
     return frame.svg(text + steps + dots, f"Cumulative share explained: {last:.4g} percent with all modes")
 
 
@@ -133,7 +135,7 @@ def scatter(xs: Array, ys: Array, x_label: str, y_label: str, says: str) -> str:
     dots = "".join(
         f"M{x:.1f} {y:.1f}h0" for x, y in zip(frame.across(xs), frame.down(ys), strict=True)
     )  # a line of no length with round ends is a dot
-    left, top, width, height = frame.box
+    _, top, _, height = frame.box
     cross = zero(frame)
     if frame.x.low < 0 < frame.x.high:
         cross += f'<path class="line axis0" d="M{frame.across([0.0])[0]:.1f} {top}v{height:.1f}"/>'

@@ -13,7 +13,8 @@ from rnla.arrays import Array
 from rnla.errors import StoreError
 
 LEADING = 3  # modes that are drawn
-BUCKETS = 800  # a longer vector is drawn as the range within each of so many pieces
+LONGEST_LINE = 4096  # entries; a longer vector is drawn as the range within each piece ...
+BUCKETS = 800  # ... of so many
 SAMPLES = 2500  # points of a scatter
 STRIPS = 64  # strips read of one factor at most
 STRIP_BYTES = 4 << 20
@@ -105,7 +106,7 @@ def read_result(place: Path | str) -> Shown:
 
 def opened(path: Path) -> tuple[Any, dict[str, Any]]:
     """The group and its record."""
-    import zarr  # noqa: PLC0415
+    import zarr
 
     try:
         group = zarr.open_group(path, mode="r")
@@ -117,7 +118,9 @@ def opened(path: Path) -> tuple[Any, dict[str, Any]]:
         msg = f"{path} is a Zarr group but not a result of rnla svd or pca: its attributes hold no record of one"
         raise StoreError(msg)
     if record.get("format") != 1:
-        msg = f"{path} is a result of format {record.get('format')}; this rnla reads format 1: use the rnla that wrote it"
+        msg = (
+            f"{path} is a result of format {record.get('format')}; this rnla reads format 1: use the rnla that wrote it"
+        )
         raise StoreError(msg)
     return group, dict(record)
 
@@ -138,7 +141,7 @@ def profile(array: Any, axis: int) -> Profile:
         block = array[strip, :modes] if axis == 0 else array[:modes, strip].T
         block = np.asarray(block.real, dtype=np.float64)  # (rows of the strip, modes)
         samples.append(block[(-strip.start) % every :: every])
-        parts.append(pieces(block, strip.start, max(1, -(-length // BUCKETS)) if length > 2 * BUCKETS else 1))
+        parts.append(pieces(block, strip.start, max(1, -(-length // BUCKETS)) if length > LONGEST_LINE else 1))
     xs, low, high = (np.concatenate(column, axis=-1) for column in zip(*parts, strict=True))
     names = array.metadata.to_dict().get("dimension_names") or ("row", "column")
     return Profile(

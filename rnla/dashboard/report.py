@@ -13,7 +13,7 @@ from rnla.arrays import Array, spelt_bytes
 from rnla.dashboard import plots, words
 from rnla.dashboard.page import Section, Table, document, figure, html, pair
 from rnla.dashboard.reading import Profile, Shown, read_result
-from rnla.dashboard.spelling import counted, duration, known, number, percent, times
+from rnla.dashboard.spelling import SIGMA, counted, duration, known, number, percent, times
 from rnla.errors import OutputError
 
 FIRST_ROWS = 20  # of the table of modes; the others are folded
@@ -66,9 +66,7 @@ def sections(shown: Shown) -> list[Section]:
 def spectrum(shown: Shown) -> str:
     """Scree plot and cumulative share."""
     bound = shown.certificate.get("spectral_bound")
-    scree = plots.scree(
-        shown.s, shown.lower, shown.upper, shown.resolved, bound if known(bound) else None, UNITS
-    )
+    scree = plots.scree(shown.s, shown.lower, shown.upper, shown.resolved, bound if known(bound) else None, UNITS)
     zeros = int((shown.s <= 0).sum())
     caption = "Each singular value with the interval that holds it, on a logarithmic axis." + (
         f" {counted(zeros, 'mode')} of value zero at the lower edge." if zeros else ""
@@ -81,7 +79,7 @@ def spectrum(shown: Shown) -> str:
 
 def modes(shown: Shown) -> str:
     """Table of modes; a long one is folded after its first rows."""
-    names = ("mode", "σ", "at least", "at most", "relative width", "residual", "explained", "together", "resolved")
+    names = ("mode", SIGMA, "at least", "at most", "relative width", "residual", "explained", "together", "resolved")
     rows = [mode_row(shown, i, float(total)) for i, total in enumerate(np.cumsum(shown.shares))]
     head = html(Table(names, rows[:FIRST_ROWS]))
     if len(rows) <= FIRST_ROWS:
@@ -98,7 +96,7 @@ def mode_row(shown: Shown, i: int, together: float) -> list[str]:
         number(s, 7),
         number(low, 7),
         number(high, 7),
-        number((high - low) / s, 2) if s > 0 else "σ = 0",
+        number((high - low) / s, 2) if s > 0 else f"{SIGMA} = 0",
         number(float(shown.residuals[i]), 2),
         percent(float(shown.shares[i])),
         percent(together, 4),
@@ -129,7 +127,9 @@ def how_drawn(drawn: Profile) -> str:
     """What the reader must know when not every entry is drawn."""
     if drawn.whole:
         return ""
-    part = "" if drawn.seen == drawn.length else f" of {drawn.seen:,} of {drawn.length:,} entries, read at even distances"
+    part = (
+        "" if drawn.seen == drawn.length else f" of {drawn.seen:,} of {drawn.length:,} entries, read at even distances"
+    )
     return f"Too long for a line: the band holds the values{part or ' of all entries'}."
 
 
@@ -202,18 +202,22 @@ def details(plan: Mapping[str, Any]) -> str:
 def made(shown: Shown) -> str:
     """Configuration, input, versions: what is needed to make it again."""
     record = shown.record
-    config = record.get("config") or {}
-    rows = [
-        ("result", str(shown.path.resolve())),
-        *((f"input {key}", plain(value)) for key, value in (record.get("input") or {}).items()),
-        *((f"option {key}", plain(value)) for key, value in config.items()),
-        *((("seed", plain(record["seed"])),) if record.get("seed") is not None and "seed" not in config else ()),
-        *((f"version of {key}", plain(value)) for key, value in (record.get("versions") or {}).items()),
-        ("started", plain(record.get("started"))),
-        ("finished", plain(record.get("finished"))),
+    seed = {"seed": record["seed"]} if record.get("seed") is not None else {}
+    when = {"started": record.get("started"), "finished": record.get("finished"), "result": str(shown.path.resolve())}
+    tables = [
+        named("Input", record.get("input") or {}),
+        named("Options", seed | dict(record.get("config") or {})),
+        named("Versions", record.get("versions") or {}),
+        named("Result", when),
     ]
     opening = f"<p>Open it in Python: <code>xarray.open_zarr({escape(repr(str(shown.path)))})</code></p>"
-    return html(Table((), rows, left=True)) + opening
+    return pair("".join(tables[:2]), "".join(tables[2:])) + opening
+
+
+def named(heading: str, values: Mapping[str, Any]) -> str:
+    """A table of names and values."""
+    rows = [(key.replace("_", " "), plain(value)) for key, value in values.items()]
+    return f"<h3>{escape(heading)}</h3>{html(Table((), rows, left=True))}"
 
 
 def plain(value: Any) -> str:

@@ -7,6 +7,8 @@ from typing import Any
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 MINUS = "\N{MINUS SIGN}"
+TIMES = "\N{MULTIPLICATION SIGN}"
+SIGMA = "\N{GREEK SMALL LETTER SIGMA}"
 UNKNOWN = "not known"
 PERCENT = "\N{NO-BREAK SPACE}%"
 
@@ -31,9 +33,9 @@ def number(value: Any, digits: int = 4) -> str:
         return "0"
     mantissa, exponent = f"{abs(value):.{digits - 1}e}".split("e")
     sign = MINUS if value < 0 else ""
-    if not -3 <= int(exponent) < 6:  # noqa: PLR2004
+    if not -3 <= int(exponent) < 6:
         factor = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
-        return f"{sign}{'' if factor == '1' else factor + '×'}{power(int(exponent))}"
+        return f"{sign}{'' if factor == '1' else factor + TIMES}{power(int(exponent))}"
     return f"{sign}{abs(value):,.{max(digits - 1 - int(exponent), 0)}f}"
 
 
@@ -51,7 +53,7 @@ def percent(share: Any, digits: int = 3) -> str:
 
 def captured(share: Any) -> str:
     """A share that may be close to one: 87.6 %, or all but 3 x 10⁻⁸ of it."""
-    if known(share) and 0.9995 <= share < 1:  # noqa: PLR2004
+    if known(share) and 0.9995 <= share < 1:
         return f"all but {number(1 - share, 2)}"
     return percent(share)
 
@@ -64,14 +66,14 @@ def probability(value: Any) -> str:
     if missing <= 0:
         return "100" + PERCENT
     places = max(-math.floor(math.log10(missing) + 0.01) - 2, 0)
-    return f"{100 * value:.{places}f}{PERCENT}" if places <= 8 else f"1 {MINUS} {number(missing, 2)}"  # noqa: PLR2004
+    return f"{100 * value:.{places}f}{PERCENT}" if places <= 8 else f"1 {MINUS} {number(missing, 2)}"
 
 
 def duration(seconds: Any) -> str:
     """0.42 s, 12.3 s, 4 min 5 s, 2 h 3 min."""
     if not known(seconds):
         return UNKNOWN
-    if seconds < 120:  # noqa: PLR2004
+    if seconds < 120:
         return f"{number(seconds, 3)} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, left = divmod(minutes, 60)

@@ -8,22 +8,22 @@ from typing import Any
 from rnla.arrays import spelt_bytes
 from rnla.dashboard.page import tiles
 from rnla.dashboard.reading import Shown
-from rnla.dashboard.spelling import captured, counted, duration, known, number, percent, probability, times
+from rnla.dashboard.spelling import TIMES, captured, counted, duration, known, number, percent, probability, times
 
 MEANING = """
-<p><b>Errors of the approximation.</b> The factors satisfy U<sup>H</sup>A = diag(s)V<sup>H</sup>, so the Frobenius error
-is √(‖A‖² − s₁² − … − s<sub>k</sub>²): not an estimate, but exact up to the rounding floor given above. Nothing had to
-be read again for it. Explained is the other side of it: 1 − (relative error)².</p>
-<p><b>Spectral bound.</b> No unit vector x has ‖(A − UΣV<sup>H</sup>)x‖ larger than this. It rests on random test
-vectors that went along in the last read and that the computation did not know; the probability is over them, and it
-holds whatever the matrix is.</p>
+<p><b>Errors of the approximation.</b> The factors satisfy U<sup>H</sup>A = diag(s)V<sup>H</sup>, so the Frobenius
+error is √(‖A‖² &minus; s₁² &minus; … &minus; s<sub>k</sub>²): not an estimate, but exact up to the rounding floor
+given above. Nothing had to be read again for it. Explained is the other side of it: 1 &minus; (relative error)².</p>
+<p><b>Spectral bound.</b> No unit vector x has ‖(A &minus; UΣV<sup>H</sup>)x‖ larger than this. It rests on random
+test vectors that went along in the last read and that the computation did not know; the probability is over them, and
+it holds whatever the matrix is.</p>
 <p><b>Intervals.</b> The true singular value of each number lies between lower and upper. The lower end always holds,
 the upper end with the stated probability. A mode is called resolved when its interval is narrower than one millionth
-of its value. Modes that are not resolved are no error: their values may still be very good, but it is not shown; modes
-close to one another also have singular vectors that are determined only together. More passes (<code>--passes</code>)
-narrow the intervals.</p>
-<p><b>Residual.</b> ‖AᴴA v − θ v‖ / √θ of each mode as it came into the last read, in the units of the singular values:
-how far v was from satisfying the equation of a singular vector.</p>
+of its value. Modes that are not resolved are no error: their values may still be very good, but it is not shown;
+modes close to one another also have singular vectors that are determined only together. More passes
+(<code>--passes</code>) narrow the intervals.</p>
+<p><b>Residual.</b> ‖AᴴA v &minus; θ v‖ / √θ of each mode as it came into the last read, in the units of the singular
+values: how far v was from satisfying the equation of a singular vector.</p>
 """
 
 
@@ -62,7 +62,7 @@ def what(shown: Shown) -> str:
     names = "principal component" if shown.is_pca else "singular triplet"
     method = str(shown.record.get("method") or "")
     return (
-        f"<p><b>What.</b> The {counted(shown.k, 'leading ' + names)} of a {m:,} × {n:,} matrix"
+        f"<p><b>What.</b> The {counted(shown.k, 'leading ' + names)} of a {m:,} {TIMES} {n:,} matrix"
         f"{' of ' + escape(str(given['dtype'])) if given.get('dtype') else ''}"
         f"{', its columns centred' if shown.is_pca else ''}{f', by the method {escape(method)}' if method else ''}.</p>"
     )
@@ -75,8 +75,8 @@ def how_wrong(shown: Shown) -> str:
         f"<p><b>How wrong it can be.</b> The approximation of rank {shown.k} leaves "
         f"<b>{percent(c.get('relative_error'))}</b> of the matrix (Frobenius norm; exact up to rounding of "
         f"{number(relative_floor(c), 2)}), so the modes explain {captured(c.get('explained_variance'))} of the "
-        f"{of_what(shown)}. With probability at least {probability(c.get('confidence'))} no direction is missed by more "
-        f"than {number(c.get('spectral_bound'), 3)} (spectral norm), and each singular value lies in its interval: "
+        f"{of_what(shown)}. With probability at least {probability(c.get('confidence'))} no direction is missed "
+        f"by more than {number(c.get('spectral_bound'), 3)} (spectral norm), and each singular value lies in its interval: "
         f"{resolution(shown)}.</p>"
     )
     return sentence + tolerance(shown) + unverified(shown)
@@ -136,9 +136,8 @@ def cost(shown: Shown) -> str:
         if peak > promised:
             memory = f"<b class='bad'>{memory.replace('within', 'above')}</b>"
     read = spelt_bytes(c["bytes_read"]) if known(c.get("bytes_read")) else "bytes not known"
-    return (
-        f"<p><b>What it cost.</b> The matrix was read {reads} times ({read}) in {duration(c.get('seconds'))}; {memory}.</p>"
-    )
+    took = duration(c.get("seconds"))
+    return f"<p><b>What it cost.</b> The matrix was read {reads} times ({read}) in {took}; {memory}.</p>"
 
 
 def numbers(shown: Shown) -> str:
@@ -150,7 +149,11 @@ def numbers(shown: Shown) -> str:
         [
             ("Relative error", percent(c.get("relative_error")), "Frobenius norm, exact"),
             ("Explained", captured(c.get("explained_variance")), f"of the {of_what(shown)}"),
-            ("Spectral error", f"≤ {number(c.get('spectral_bound'), 3)}", f"probability {probability(c.get('confidence'))}"),
+            (
+                "Spectral error",
+                f"≤ {number(c.get('spectral_bound'), 3)}",
+                f"probability {probability(c.get('confidence'))}",
+            ),
             ("Modes resolved", f"{int(shown.resolved.sum())} of {shown.k}", "to one millionth"),
             ("Passes", times(spent.get("passes")), f"in {duration(spent.get('seconds'))}"),
             (

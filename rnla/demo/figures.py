@@ -12,7 +12,7 @@ from rnla.dashboard.axes import Axis, Frame, linear
 from rnla.dashboard.maps import symmetric_limit, world
 from rnla.dashboard.page import Section, figure, pair
 from rnla.dashboard.plots import line, zero
-from rnla.dashboard.spelling import percent
+from rnla.dashboard.spelling import MINUS, percent
 from rnla.demo.sea_surface import Anomalies, correlation, nino34
 
 SHOWN = 4
@@ -55,10 +55,14 @@ def drawn(sea: Anomalies, i: int, mode: Mode, index: Array, share: float, r: flo
     chart = world(mode.field, sea.lat, sea.lon, "°C for a series of 1", f"Map of {name}")
     limit = symmetric_limit(mode.field)
     first = i == 0
-    says = f"Correlation with the Niño 3.4 index: {r:.2f}."
+    says = f"Correlation with the Niño 3.4 index: {r:.2f}.".replace("-", MINUS)
     shaded = " Shaded: Niño 3.4 beyond ±0.5 °C for five months or more." if first else ""
     return pair(
-        figure(chart, f"The colours end at ±{limit:.2f} °C; 99.5 % of the sea lies within.", f"{name} ({percent(share)} of the weighted sum of squares)"),
+        figure(
+            chart,
+            f"The colours end at ±{limit:.2f} °C; 99.5 % of the sea lies within.",
+            f"{name} ({percent(share)} of the weighted sum of squares)",
+        ),
         figure(course(sea, mode, index if first else None), says + shaded, f"{name}: time series"),
     )
 
@@ -70,7 +74,9 @@ def course(sea: Anomalies, mode: Mode, index: Array | None) -> str:
     values = mode.series if standard is None else np.concatenate([mode.series, standard])
     ends = (float(years[0] - 1 / 24), float(years[-1] + 1 / 24))
     ticks = tuple((float(y), str(y)) for y in range(int(years[0]), int(years[-1]) + 1, 2))
-    frame = Frame(Axis("year", *ends, marks=ticks), linear("standard deviations", values, pad=0.12), height=330, bottom=88)
+    frame = Frame(
+        Axis("year", *ends, marks=ticks), linear("standard deviations", values, pad=0.12), height=330, bottom=88
+    )
     marks = zero(frame) + line(frame, years, mode.series, "c1")
     if standard is None or index is None:
         return frame.svg(marks, "Time series of the mode")

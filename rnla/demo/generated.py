@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import scipy.fft
@@ -19,7 +20,7 @@ from rnla.streams import tile_generator
 
 COLUMNS = 2048
 SIGNAL = 40  # modes that stand out of the noise
-MARK = {"made_by": "rnla demo"}
+MARK: dict[str, Any] = {"made_by": "rnla demo"}
 
 
 def spectrum(n: int = COLUMNS) -> Array:
@@ -59,9 +60,9 @@ class Panels:
 
 
 def write_generated(place: Path, blocks: int, *, threads: int, told: Callable[[int], None]) -> None:
-    """The matrix as a Zarr store of one chunk for each block, with checksums; `told` hears the bytes, from any thread."""
-    import zarr  # noqa: PLC0415
-    from zarr.codecs import Crc32cCodec  # noqa: PLC0415
+    """The matrix as a Zarr store, one chunk with checksum for each block; `told` hears the bytes, from any thread."""
+    import zarr
+    from zarr.codecs import Crc32cCodec
 
     panels = Panels(blocks)
     n = panels.n

@@ -45,7 +45,7 @@ class Anomalies:
 
 def anomalies(place: Path = DATA) -> Anomalies:
     """The 128 x 10988 matrix of the data that comes with the package."""
-    import zarr  # noqa: PLC0415
+    import zarr
 
     group: Any = zarr.open_group(place, mode="r")
     sst, lat, lon = (np.asarray(group[name][...], dtype=np.float64) for name in ("sst", "lat", "lon"))

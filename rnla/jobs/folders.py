@@ -1,10 +1,10 @@
 """The folder of a job, beside its result: the record as plain JSON, the lock, checkpoints, and what is being made.
 
-    .NAME.rnla/spec.json            written once: pipeline, configuration, the input's identity
-    .NAME.rnla/attempts/0001.json   one for each start: host, process, time
-    .NAME.rnla/final.json           written once: how it ended
-    .NAME.rnla/lock                 held by the process at work, let go by the system when it dies
-    .NAME.rnla/work/                checkpoints, scratch and the unpublished result; removed when it is published
+.NAME.rnla/spec.json            written once: pipeline, configuration, the input's identity
+.NAME.rnla/attempts/0001.json   one for each start: host, process, time
+.NAME.rnla/final.json           written once: how it ended
+.NAME.rnla/lock                 held by the process at work, let go by the system when it dies
+.NAME.rnla/work/                checkpoints, scratch and the unpublished result; removed when it is published
 """
 
 from __future__ import annotations

@@ -107,6 +107,5 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
 def _spelt(kind: Any) -> str:
     if typing.get_origin(kind) is Literal:
         return "one of " + ", ".join(str(choice) for choice in typing.get_args(kind))
-    return {"NoneType": "absent", "int": "an integer", "float": "a number", "bool": "true or false", "str": "text"}.get(
-        kind.__name__, kind.__name__
-    )
+    names = {type(None): "absent", int: "an integer", float: "a number", bool: "true or false", str: "text"}
+    return names.get(kind, str(kind))

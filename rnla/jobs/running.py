@@ -85,9 +85,7 @@ class Desk:
     writer: ResultWriter
     scratch: Scratch
 
-    def tall(
-        self, name: str, shape: tuple[int, int], dtype: DType, chunk_rows: int, *, across: bool = False
-    ) -> Tall:
+    def tall(self, name: str, shape: tuple[int, int], dtype: DType, chunk_rows: int, *, across: bool = False) -> Tall:
         """A tall array by name."""
         room = self.writer if name in self.writer.dimensions else self.scratch
         return room.tall(name, shape, dtype, chunk_rows, across=across)
@@ -95,9 +93,7 @@ class Desk:
 
 def opened(store: Any, config: Any, threads: int | None) -> Matrix:
     """The matrix of a job, opened as its configuration says."""
-    options = {
-        name: getattr(config, name) for name in ("missing", "allow_missing") if hasattr(config, name)
-    }
+    options = {name: getattr(config, name) for name in ("missing", "allow_missing") if hasattr(config, name)}
     return open_matrix(store, threads=threads, **options)
 
 
@@ -150,7 +146,10 @@ def run_job(
     folder = JobFolder(local_target(out))
     reused = _reusable(folder.target, spec, overwrite=overwrite)
     if reused is not None:
-        return _told(watcher, Outcome(folder.target, reused["certificate"]["status"], True, 0, reused))
+        return _told(
+            watcher,
+            Outcome(folder.target, reused["certificate"]["status"], reused=True, resumed_sweeps=0, attributes=reused),
+        )
     found = resources(A.runner, memory_bytes, lazy=hasattr(A.source, "blocks"))
     refuse_if_too_large(plan.peak_bytes, found, CURE)
     _refuse_full_disk(plan, folder)
@@ -197,7 +196,7 @@ def _worked(
     writer.publish(folder.target, record, overwrite=overwrite)
     status = delivered.certificate.status
     folder.finish({"status": status, "finished": now()})
-    return Outcome(folder.target, status, False, resumed, record)
+    return Outcome(folder.target, status, reused=False, resumed_sweeps=resumed, attributes=record)
 
 
 def _sweeps_kept(file: Path) -> int:

@@ -6,7 +6,6 @@ import numpy as np
 
 from rnla.arrays import Array, accumulator_dtype
 
-
 SHORT = 64  # terms summed in the block's own precision before float64 takes over
 
 
@@ -25,18 +24,18 @@ def energy(block: Array) -> float:
 
 def left_product(Y: Array, block: Array) -> Array:
     """Y^H A: (p, l), (p, n) -> (l, n)."""
-    return np.dot(Y.conj().T if np.iscomplexobj(Y) else Y.T, block)
+    return np.asarray(np.dot(Y.conj().T if np.iscomplexobj(Y) else Y.T, block))
 
 
 def column_sums(block: Array) -> Array:
     """Sum of each column, accumulated in float64 or complex128: (p, n) -> (n,)."""
-    return block.sum(axis=0, dtype=accumulator_dtype(block.dtype))
+    return np.asarray(block.sum(axis=0, dtype=accumulator_dtype(block.dtype)))
 
 
 def squared_column_norms(block: Array) -> Array:
     """Sum of |a_ij|^2 over i, in float64: (p, n) -> (n,)."""
     wide = block.astype(accumulator_dtype(block.dtype), copy=False)
-    return np.einsum("ij,ij->j", wide.conj(), wide).real
+    return np.asarray(np.einsum("ij,ij->j", wide.conj(), wide).real)
 
 
 def subtract_row(block: Array, row: Array) -> Array:

@@ -53,6 +53,8 @@ class StoredTall:
         if block.shape != (max(0, stop - start), self.shape[1]):
             msg = f"{self.folder}: rows {start}..{stop} of {self.shape} cannot take a block of shape {block.shape}"
             raise RequestError(msg)
+        if not block.size:
+            return
         height = self.layout.chunks[1 if self.across else 0]
         for i in range(start // height, -(-stop // height)):
             first, last = i * height, min((i + 1) * height, self.shape[0])

@@ -19,9 +19,9 @@ from rnla.sweeps.transform import RowMoments, Transform, spread_of
 
 
 class ColumnMoments(NamedTuple):
-    """Count, mean and sum of squared deviations of each column."""
+    """Entries present, mean and sum of squared deviations of each column."""
 
-    count: Array  # (n,) present entries
+    present: Array  # (n,) entries that are not missing
     mean: Array  # (n,)
     deviation: Array  # (n,) sum |a - mean|^2
 
@@ -213,12 +213,17 @@ class Strip:
         self, parts: Callable[[], Iterator[tuple[slice, Dense]]], rows: slice, dtype: DType, operands: list[Array]
     ) -> None:
         self.rows = rows
-        self.own = None
-        self.dtype = dtype
+        self.own: RowMoments | None = None
+        self._dtype = dtype
         self.parts = parts
         self.operands = operands
         self._products: dict[int, Array] = {}
         self._energy: float | None = None
+
+    @property
+    def dtype(self) -> DType:
+        """Working precision."""
+        return self._dtype
 
     def _read_once(self) -> None:
         count = self.rows.stop - self.rows.start
@@ -226,8 +231,8 @@ class Strip:
         total = 0.0
         for columns, part in self.parts():
             total += part.energy()
-            for partial, X in zip(sums, self.operands, strict=True):
-                partial += part.right(X[columns])
+            for product, X in zip(sums, self.operands, strict=True):
+                np.add(product, part.right(X[columns]), out=product)
         self._energy = total
         self._products = {id(X): s.astype(self.dtype) for X, s in zip(self.operands, sums, strict=True)}
 
@@ -253,9 +258,19 @@ class Strip:
 
     def squared_rows(self) -> Array:
         """Sum of |a_ij|^2 over the columns: (p,)."""
-        return np.sum([part.squared_rows() for _, part in self.parts()], axis=0)
+        return np.asarray(np.sum([part.squared_rows() for _, part in self.parts()], axis=0))
 
     def dense(self) -> Array:
         """Refused: it is a strip because it does not fit."""
-        msg = "this method needs whole rows in memory, and a strip of this store's chunks does not fit; run rechunk first"
+        msg = (
+            "this method needs whole rows in memory, and a strip of this store's chunks does not fit; run rechunk first"
+        )
         raise UnsupportedError(msg)
+
+
+def centred_block(block: Block) -> tuple[Dense | Sparse, Array]:
+    """A block about its own column means, and those means."""
+    if not isinstance(block, Dense | Sparse):
+        msg = "a strip read in parts is centred about means that are known; they take a read of their own"
+        raise UnsupportedError(msg)
+    return block.centred_here()

@@ -50,7 +50,7 @@ class Dasked:
         """The same data as an n x m array."""
         return Dasked(self.array.T)
 
-    def read(self, rows: slice, columns: slice, scratch: Array | None = None) -> Any:  # noqa: ARG002 - Dask allocates
+    def read(self, rows: slice, columns: slice, scratch: Array | None = None) -> Any:
         """A[rows, columns], computed here and now."""
         return self.array[rows, columns].compute(scheduler="sync")
 
@@ -74,7 +74,7 @@ class Woven:
     array: Any
     origin: Dasked | None = None
 
-    def read(self, rows: slice, columns: slice, scratch: Array | None = None) -> Any:  # noqa: ARG002 - no copy is made
+    def read(self, rows: slice, columns: slice, scratch: Array | None = None) -> Any:
         """A[rows, columns] for rows inside the span."""
         array = self.array if scipy.sparse.issparse(self.array) else np.asarray(self.array)
         return array[rows.start - self.rows.start : rows.stop - self.rows.start][:, columns]

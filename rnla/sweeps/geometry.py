@@ -91,7 +91,11 @@ def join_tree(leaves: int) -> list[list[slice]]:
 
 
 def geometry(
-    shape: tuple[int, int], itemsize: int, chunks: tuple[int, int], *, strip_bytes: int = STRIP_BYTES,
+    shape: tuple[int, int],
+    itemsize: int,
+    chunks: tuple[int, int],
+    *,
+    strip_bytes: int = STRIP_BYTES,
     whole_spans: bool = False,
 ) -> Geometry:
     """The cut of a matrix of this shape whose chunks are (rows, columns) apart; `whole_spans`: one panel a span."""

@@ -1,7 +1,7 @@
 """Dask graphs of a sweep: one task per span, a join tree of fan-in 8, one task that holds the operands.
 
-Built with dask.delayed, the only public graph interface that works alike on threads and on a cluster. A Dask array's own
-chunks enter as dependencies of the span that needs them.
+Built with dask.delayed, the only public graph interface that works alike on threads and on a cluster. A Dask array's
+own chunks enter as dependencies of the span that needs them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from rnla.sweeps.spans import Partials, Report, Work, join_partials, span_partia
 def span_task(work: Work, span: slice, topic: str, block: Any = None) -> Partials:
     """`span_partials` on a worker, with one BLAS thread and progress sent as events."""
     if block is not None:
-        work = replace(work, source=Woven(span, block))
+        work = replace(work, source=Woven(span, block))  # type: ignore[arg-type]
     with single_blas_thread():
         return span_partials(work, span, report=worker_report(topic))
 
@@ -43,7 +43,7 @@ def worker_report(topic: str) -> Report | None:
     """Sends the bytes read since the last call to whoever listens to the topic."""
     if not topic:
         return None
-    from distributed import get_worker  # noqa: PLC0415 - only inside a worker
+    from distributed import get_worker
 
     worker = get_worker()
     return increments(lambda count: worker.log_event(topic, {"bytes": count}))
@@ -66,12 +66,13 @@ def sweep_graph(work: Work, topic: str = "") -> Delayed:
             join(operands, nodes[group], dask_key_name=f"rnla-join-{name}-{depth}-{index}")
             for index, group in enumerate(level)
         ]
-    return nodes[0]
+    root: Delayed = nodes[0]
+    return root
 
 
 def run_on_cluster(client: Any, work: Work, progress: Progress) -> Partials:
     """Run the graph on a cluster; lost workers cost time only."""
-    from distributed import KilledWorker  # noqa: PLC0415
+    from distributed import KilledWorker
 
     topic = f"rnla-{uuid.uuid4().hex[:12]}"
     client.subscribe_topic(topic, lambda event: progress(event[1]["bytes"]))

@@ -1,6 +1,6 @@
 """A matrix: a source, the view of it, and who sweeps it. One verb reads: `A.sweep(*products)`.
 
-    Y, Z, energy = A.sweep(Right(Q, into=Y), Gram(Q), SumOfSquares())     # one read
+Y, Z, energy = A.sweep(Right(Q, into=Y), Gram(Q), SumOfSquares())     # one read
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Matrix:
     """An m x n matrix that is read by sweeps. Made by `rnla.open`."""
 
     source: Source
-    transform: Transform = Transform()
+    transform: Transform = field(default_factory=Transform)
     precision: DType | None = None  # working precision; None: follows from the source
     runner: Runner = field(default_factory=Threads)
     centring: bool = False  # by means that are not known before the first sweep
@@ -97,7 +97,7 @@ class Matrix:
         return self.axis == "rows" and (self.centring or self.scaling)
 
     @property
-    def T(self) -> Matrix:  # noqa: N802 - the mathematical name
+    def T(self) -> Matrix:
         """The transpose: the same data, swept along its other side."""
         if self.transform.fill is not None:
             msg = "a view with imputed means cannot be transposed after it was settled; transpose it first"
@@ -174,7 +174,7 @@ class Matrix:
 
     def to_dask(self) -> Any:
         """The view as a dask.array.Array, one chunk for each panel; lazy, for use outside rnla."""
-        from rnla.sweeps.graphs import lazy_view  # noqa: PLC0415 - imports dask
+        from rnla.sweeps.graphs import lazy_view
 
         if not self.settled:
             msg = "this view's means are not known yet; give them: A.centred(mean).to_dask()"
@@ -229,7 +229,7 @@ class Matrix:
         if isinstance(self.source, Resident):
             return Threads(self.runner.threads)  # the data is here
         if hasattr(self.source, "blocks") and isinstance(self.runner, Threads):
-            from rnla.sweeps.graphs import LazyThreads  # noqa: PLC0415 - imports dask
+            from rnla.sweeps.graphs import LazyThreads
 
             return LazyThreads(self.runner.threads)
         return self.runner
@@ -242,7 +242,6 @@ class Matrix:
             f"{len(tally.positions)}: {shown}. Clean the data, or choose missing='mask' (they count as zero after "
             "centring) or missing='impute-mean'"
         )
-
 
 
 def _vector(given: Any, length: int, name: str) -> Array:

@@ -17,7 +17,7 @@ import scipy.sparse
 from rnla.arrays import Array, accumulator_dtype
 from rnla.errors import UnsupportedError
 from rnla.kernels.dense import column_sums, squared_column_norms
-from rnla.sweeps.blocks import Block, ColumnMoments, Dense, Sparse, Strip
+from rnla.sweeps.blocks import Block, ColumnMoments, Sparse, Strip, centred_block
 from rnla.sweeps.source import Tall
 
 Cast = Callable[[Array], Array]
@@ -42,7 +42,7 @@ class Product(Protocol):
 class Sum:
     """A product without operands whose partials are added."""
 
-    def cast(self, cast: Cast) -> Self:  # noqa: ARG002 - nothing to cast
+    def cast(self, cast: Cast) -> Self:
         """No operands."""
         return self
 
@@ -72,7 +72,7 @@ class Right(Sum):
         """A_i X: (p, l)."""
         return block.right(self.X)[:, : self.columns]
 
-    def finish(self, total: None) -> Tall:  # noqa: ARG002 - the rows are where they belong
+    def finish(self, total: None) -> Tall:
         """The tall matrix."""
         return self.into
 
@@ -155,7 +155,7 @@ class RowNorms(Sum):
         """Squared row norms of A_i."""
         return block.squared_rows()[:, None]
 
-    def finish(self, total: None) -> Tall:  # noqa: ARG002 - the rows are where they belong
+    def finish(self, total: None) -> Tall:
         """The tall matrix."""
         return self.into
 
@@ -173,7 +173,7 @@ class OwnMoments(Sum):
             raise UnsupportedError(msg)
         return np.stack([block.own.mean, block.own.spread], axis=1)
 
-    def finish(self, total: None) -> Tall:  # noqa: ARG002 - the rows are where they belong
+    def finish(self, total: None) -> Tall:
         """The tall matrix."""
         return self.into
 
@@ -205,7 +205,7 @@ class Peaks(Sum):
     def panel(self, block: Block) -> Array:
         """Largest entry of each column of A_i X."""
         Y = block.right(self.X)
-        return np.take_along_axis(Y, np.abs(Y).argmax(axis=0)[None, :], axis=0)[0]
+        return np.asarray(np.take_along_axis(Y, np.abs(Y).argmax(axis=0)[None, :], axis=0)[0])
 
     def join(self, a: Array, b: Array) -> Array:
         """The larger of two, the earlier on ties."""
@@ -214,8 +214,9 @@ class Peaks(Sum):
 
 @dataclass(frozen=True)
 class Moments(Sum):
-    """Count, mean and sum of squared deviations of each column, by Chan's updates; entries that are NaN or infinite
-    are left out when `skip_missing`.
+    """Count, mean and sum of squared deviations of each column, by Chan's updates.
+
+    Entries that are NaN or infinite are left out when `skip_missing`.
     """
 
     skip_missing: bool = False
@@ -239,11 +240,11 @@ class Moments(Sum):
 
     def join(self, a: ColumnMoments, b: ColumnMoments) -> ColumnMoments:
         """Chan, Golub and LeVeque (1983), for each column."""
-        count = a.count + b.count
-        share = b.count / np.maximum(count, 1.0)
+        count = a.present + b.present
+        share = b.present / np.maximum(count, 1.0)
         delta = b.mean - a.mean
         return ColumnMoments(
-            count, a.mean + delta * share, a.deviation + b.deviation + np.abs(delta) ** 2 * a.count * share
+            count, a.mean + delta * share, a.deviation + b.deviation + np.abs(delta) ** 2 * a.present * share
         )
 
 
@@ -263,10 +264,7 @@ class CentredGram(Sum):
 
     def panel(self, block: Block) -> tuple[int, Array, Array]:
         """Rows, their mean, and X^H (A_i - mean)^H (A_i - mean): (l, n)."""
-        if not isinstance(block, Dense | Sparse):
-            msg = "a strip read in parts is centred about a mean that is known; sweep Moments first"
-            raise UnsupportedError(msg)
-        centred, mean = block.centred_here()
+        centred, mean = centred_block(block)
         total = GramMatrix().panel(centred) if self.X is None else wide(centred.left(centred.right(self.X)))
         return block.rows.stop - block.rows.start, mean, total
 

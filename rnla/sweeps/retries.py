@@ -1,4 +1,4 @@
-"""Transient read and write errors are tried again with growing pauses; wrong data, full disks and bad requests never."""
+"""Transient errors are tried again with growing pauses; wrong data, full disks and bad requests never."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def transient(error: BaseException) -> bool:
     if isinstance(error, RnlaError | FileNotFoundError | PermissionError):
         return False
     status = getattr(error, "status", None) or getattr(error, "code", None)
-    if isinstance(status, int) and (status == 429 or 500 <= status < 600):  # noqa: PLR2004
+    if isinstance(status, int) and (status == 429 or 500 <= status < 600):
         return True
     if isinstance(error, OSError):
         return error.errno not in FINAL_ERRNOS

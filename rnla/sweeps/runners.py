@@ -131,17 +131,18 @@ class Cluster:
 
     def run(self, work: Work, progress: Progress) -> Partials:
         """The joined partials of all spans, as one Dask graph."""
-        from rnla.sweeps.graphs import run_on_cluster  # noqa: PLC0415 - imports dask
+        from rnla.sweeps.graphs import run_on_cluster
 
         return run_on_cluster(self.client, work, progress)
 
 
 def active_runner(threads: int | None = None) -> Threads | Cluster:
     """The active distributed.Client if there is one, else the threads of this process."""
-    import sys  # noqa: PLC0415
+    import sys
 
     distributed = sys.modules.get("distributed")  # a client can only be active if somebody imported it
-    client = getattr(distributed, "client", None) and distributed.client._get_global_client()  # type: ignore[union-attr]  # noqa: SLF001
+    asked = getattr(getattr(distributed, "client", None), "_get_global_client", None)
+    client = asked() if asked is not None else None
     if client is not None and client.status == "running":
         workers = client.scheduler_info(n_workers=-1)["workers"].values()
         return Cluster(client, max((int(w["nthreads"]) for w in workers), default=1))

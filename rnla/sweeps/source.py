@@ -64,9 +64,7 @@ class Tall(Protocol):
 class Workspace(Protocol):
     """Makes places for tall matrices: in memory, or in the folder of a result."""
 
-    def tall(
-        self, name: str, shape: tuple[int, int], dtype: DType, chunk_rows: int, *, across: bool = False
-    ) -> Tall:
+    def tall(self, name: str, shape: tuple[int, int], dtype: DType, chunk_rows: int, *, across: bool = False) -> Tall:
         """A tall matrix; the same name again is the same place. `across`: it is kept as its transpose."""
 
 
@@ -112,7 +110,7 @@ class Resident:
         turned = self.array.T
         return Resident(turned.tocsr() if scipy.sparse.issparse(turned) else turned)
 
-    def read(self, rows: slice, columns: slice, scratch: Array | None = None) -> Any:  # noqa: ARG002 - no copy is made
+    def read(self, rows: slice, columns: slice, scratch: Array | None = None) -> Any:
         """A[rows, columns], a view when dense."""
         if scipy.sparse.issparse(self.array) and columns == slice(0, self.shape[1]):
             return self.array[rows]
@@ -151,7 +149,13 @@ class Memory:
     places: dict[str, ResidentTall] = field(default_factory=dict)
 
     def tall(
-        self, name: str, shape: tuple[int, int], dtype: DType, chunk_rows: int, *, across: bool = False  # noqa: ARG002
+        self,
+        name: str,
+        shape: tuple[int, int],
+        dtype: DType,
+        chunk_rows: int,
+        *,
+        across: bool = False,
     ) -> ResidentTall:
         """The array of this name, made when it is first asked for."""
         if name not in self.places or self.places[name].shape != shape:

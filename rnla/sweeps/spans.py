@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -78,7 +79,9 @@ class Tally:
 Partials = tuple[Tally, list[Any]]
 
 
-def span_partials(work: Work, span: slice, scratch: list[Array] | None = None, report: Report | None = None) -> Partials:
+def span_partials(
+    work: Work, span: slice, scratch: list[Array] | None = None, report: Report | None = None
+) -> Partials:
     """Partial of every product over the rows of a span."""
     started = perf_counter()
     totals = Totals(work, span)
@@ -108,12 +111,12 @@ def join_partials(work: Work, *parts: Partials) -> Partials:
     return tally, totals
 
 
-def _own(partial: Any) -> Any:
-    if isinstance(partial, np.ndarray):
-        return partial.copy()
-    if type(partial) is tuple:
-        return tuple(_own(part) for part in partial)
-    return partial
+def _own(total: Any) -> Any:
+    if isinstance(total, np.ndarray):
+        return total.copy()
+    if type(total) is tuple:
+        return tuple(_own(part) for part in total)
+    return total
 
 
 class Totals:
@@ -129,11 +132,11 @@ class Totals:
     def add(self, block: Block) -> None:
         """Take one block into every product."""
         for k, product in enumerate(self.work.products):
-            partial = product.panel(block)
+            found = product.panel(block)
             if hasattr(product, "into"):
-                self.strips.setdefault(k, []).append(partial)
+                self.strips.setdefault(k, []).append(found)
             else:
-                self.partials[k] = partial if self.partials[k] is None else product.join(self.partials[k], partial)
+                self.partials[k] = found if self.partials[k] is None else product.join(self.partials[k], found)
         self.tally += _checked(block, self.work)
         self.stop = block.rows.stop
         if self.stop % self.work.geometry.tall_rows == 0:
@@ -144,7 +147,7 @@ class Totals:
         for k, strips in self.strips.items():
             into: Tall = self.work.products[k].into  # type: ignore[attr-defined]
             rows, block = slice(self.start, self.stop), np.concatenate(strips)
-            retried(lambda into=into, rows=rows, block=block: into.write(rows, block))
+            retried(partial(into.write, rows, block))
         self.strips = {}
         self.start = self.stop
 
@@ -175,14 +178,14 @@ def _checked(block: Block, work: Work) -> Tally:
 
 def energy_range(dtype: DType) -> tuple[float, float]:
     """Squared Frobenius norms between which products of products neither overflow nor vanish."""
-    return (1e-20, 1e24) if dtype.itemsize // (2 if dtype.kind == "c" else 1) == 4 else (1e-120, 1e120)  # noqa: PLR2004
+    return (1e-20, 1e24) if dtype.itemsize // (2 if dtype.kind == "c" else 1) == 4 else (1e-120, 1e120)
 
 
 def _panels(
     work: Work, span: slice, scratch: list[Array] | None
 ) -> Iterator[tuple[Callable[[], Tally], Iterator[Block]]]:
     """Each panel's tally (after use) and blocks; the next panel is being read meanwhile."""
-    if work.geometry.reads == 2:  # noqa: PLR2004
+    if work.geometry.reads == 2:
         yield from _strips(work, span)
         return
     everything = slice(0, work.geometry.columns)
@@ -201,7 +204,7 @@ def _panels(
             if index + 1 < len(panels):
                 ahead = reader.submit(read, index + 1)
             tally = Tally(bytes_read=raw_bytes(raw, work), read_seconds=seconds)
-            yield (lambda tally=tally: tally), blocks_of(raw, rows, work)
+            yield partial(_same, tally), blocks_of(raw, rows, work)
 
 
 def raw_bytes(raw: Any, work: Work) -> int:
@@ -228,14 +231,22 @@ def _strips(work: Work, span: slice) -> Iterator[tuple[Callable[[], Tally], Iter
 
         def parts(rows: slice = rows, read_bytes: list[int] = read_bytes) -> Iterator[tuple[slice, Dense]]:
             for columns in work.geometry.parts():
-                raw = retried(lambda columns=columns: work.source.read(rows, columns))
+                raw = retried(partial(work.source.read, rows, columns))
                 raw = raw.toarray() if scipy.sparse.issparse(raw) else raw
                 read_bytes.append(raw_bytes(raw, work))
                 transform = work.transform.columns_at(columns)
                 yield columns, Dense(*transform.dense(raw, rows, work.dtype), rows)
 
         strip = Strip(parts, rows, work.dtype, operands)
-        yield (lambda read_bytes=read_bytes: Tally(bytes_read=sum(read_bytes))), iter([strip])
+        yield partial(_tally_of, read_bytes), iter([strip])
+
+
+def _same(tally: Tally) -> Tally:
+    return tally
+
+
+def _tally_of(read_bytes: list[int]) -> Tally:
+    return Tally(bytes_read=sum(read_bytes))
 
 
 def overflowed(tally: Tally, dtype: DType) -> OverflowedError:

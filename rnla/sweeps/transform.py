@@ -50,9 +50,7 @@ class Transform:
     @property
     def transposed(self) -> Transform:
         """The same view of the transpose; only for views without `own_rows` and without imputation."""
-        return replace(
-            self, centre=self.row_centre, row_centre=self.centre, scale=self.weights, weights=self.scale
-        )
+        return replace(self, centre=self.row_centre, row_centre=self.centre, scale=self.weights, weights=self.scale)
 
     def columns_at(self, columns: slice) -> Transform:
         """The transform of a range of columns."""

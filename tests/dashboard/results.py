@@ -39,7 +39,8 @@ def record(pipeline: str, shape: tuple[int, int], proof: dict[str, Any]) -> dict
         "input": {"kind": "zarr", "url": "/data/ocean & ice.zarr", "shape": list(shape), "dtype": "float32",
                   "chunks": [2048, shape[1]], "metadata_digest": "9f" * 16, "manifest": None, "input_verified": False},
         "plan": plan,
-        "cost": {"passes": 4.0, "bytes_read": 4 * size, "seconds": 12.3, "peak_bytes": 402_000_000, "read_seconds": 3.2},
+        "cost": {"passes": 4.0, "bytes_read": 4 * size, "seconds": 12.3, "peak_bytes": 402_000_000,
+                 "read_seconds": 3.2},
         "certificate": proof,
         "started": "2026-11-22T10:00:00+00:00", "finished": "2026-11-22T10:00:13+00:00",
     }  # fmt: skip
@@ -78,7 +79,9 @@ def made_result(
     return place
 
 
-def write(place: Path, arrays: dict[str, tuple[np.ndarray, tuple[str, ...]]], notes: dict[str, Any], dtype: str) -> None:
+def write(
+    place: Path, arrays: dict[str, tuple[np.ndarray, tuple[str, ...]]], notes: dict[str, Any], dtype: str
+) -> None:
     group = zarr.open_group(place, mode="w", attributes={"rnla": notes})
     for name, (values, dimensions) in arrays.items():
         kept = values.astype(dtype) if name in {"U", "Vt", "scores", "components"} else values

@@ -16,18 +16,17 @@ PANEL_BYTES = 4000
 MARGIN_BYTES = 300_000  # of Python and zarr themselves
 
 
-@pytest.mark.parametrize("chunks", [(1003, 1), (1, 57), (100, 10), (37, 57), (7, 5), (300, 3), (2000, 60)], ids=str)
-@pytest.mark.parametrize("memory_bytes", [60_000, 200_000, 10_000_000])
-@pytest.mark.parametrize("codec", ["zstd", "none"])
+@pytest.mark.parametrize("chunks", [(1003, 1), (1, 57), (100, 10), (37, 57), (14, 19), (300, 3), (2000, 60)], ids=str)
+@pytest.mark.parametrize(("memory_bytes", "codec"), [(60_000, "zstd"), (200_000, "none"), (10_000_000, "zstd")])
 def test_a_copy_equals_its_source(tmp_path, chunks, memory_bytes, codec):
-    zarr.create_array(tmp_path / "a", data=A, chunks=chunks, dimension_names=("row", "column"), attributes={"unit": "m"})
+    zarr.create_array(
+        tmp_path / "a", data=A, chunks=chunks, dimension_names=("row", "column"), attributes={"unit": "m"}
+    )
     if chunks == (2000, 60) and memory_bytes < 10_000_000:
         with pytest.raises(DoesNotFitError, match="allow more memory"):
             rechunk(tmp_path / "a", tmp_path / "b", panel_bytes=PANEL_BYTES, memory_bytes=memory_bytes)
         return
-    done = rechunk(
-        tmp_path / "a", tmp_path / "b", panel_bytes=PANEL_BYTES, memory_bytes=memory_bytes, codec=codec
-    )
+    done = rechunk(tmp_path / "a", tmp_path / "b", panel_bytes=PANEL_BYTES, memory_bytes=memory_bytes, codec=codec)
     z = zarr.open_array(tmp_path / "b", mode="r")
     assert np.array_equal(z[...], A)
     assert (z.attrs["unit"], z.metadata.dimension_names, z.chunks) == ("m", ("row", "column"), done.chunks)

@@ -190,9 +190,8 @@ def small_disk(tmp_path):
 def test_a_full_disk_is_named_with_what_is_needed(small_disk):
     result = ResultWriter(str(small_disk / "work"))
     tall = result.tall("U", (100_000, 10), np.dtype("f8"), 10_000)
-    with pytest.raises(StorageFullError, match=r"c/1/0: the disk is full.*needs 800 kB, .*are free.*run the same command"):
-        for start in range(0, 100_000, 10_000):
-            tall.write(slice(start, start + 10_000), np.ones((10_000, 10)))
+    with pytest.raises(StorageFullError, match=r"c/1/0: the disk is full.*needs 800 kB, .*are free.*the same command"):
+        tall.write(slice(0, 100_000), np.ones((100_000, 10)))
     assert not list(small_disk.rglob("*.part"))
     assert tall.source.read(slice(0, 10_000), slice(0, 10)).all()  # what was written before is whole
     with pytest.raises(StorageFullError):
@@ -232,5 +231,6 @@ def test_a_killed_writer_leaves_whole_chunks_or_none(tmp_path):
         process.wait()
         process.stdout.close()
         B = made_tall(tmp_path / "U", (1000, 1000), np.dtype("f8"), 1000).source.read(slice(0, 1000), slice(0, 1000))
-        assert (B == B[0, 0]).all()
-        assert B[0, 0] >= 1
+        value = float(B[0, 0])
+        assert value > 0
+        assert np.array_equal(B, np.full(B.shape, value))

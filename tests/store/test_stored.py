@@ -108,7 +108,7 @@ def test_arrays_in_groups_and_zip_files_are_opened_by_path(tmp_path):
     assert np.array_equal(open_stored(tmp_path / "a.zip" / "x").read(slice(0, 53), slice(0, 29)), A)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(data=st.data())
 def test_any_range_of_any_grid_is_right(data):
     m, n = data.draw(st.integers(1, 12)), data.draw(st.integers(1, 12))
@@ -124,7 +124,7 @@ def test_any_range_of_any_grid_is_right(data):
     assert np.array_equal(S.transposed.read(slice(c, d), slice(a, b)), A[a:b, c:d].T)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_any_range_of_local_plain_chunks_is_right(tmp_path_factory, data):
     chunks = data.draw(st.integers(1, 60)), data.draw(st.integers(1, 40))
@@ -190,7 +190,9 @@ def test_a_group_is_refused_with_the_arrays_inside_it(tmp_path):
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
-@pytest.mark.parametrize(("shape", "words"), [((7,), "1 dimensions"), ((2, 3, 4), "3 dimensions.*2x3x4"), ((), "0 dim")])
+@pytest.mark.parametrize(
+    ("shape", "words"), [((7,), "1 dimensions"), ((2, 3, 4), "3 dimensions.*2x3x4"), ((), "0 dim")]
+)
 def test_arrays_that_are_no_matrix_are_refused(tmp_path, shape, words, zarr_format):
     zarr.create_array(tmp_path / "a.zarr", data=np.ones(shape), zarr_format=zarr_format)
     with pytest.raises(RequestError, match=words):
@@ -212,7 +214,9 @@ def test_codecs_outside_the_allow_list_are_refused(tmp_path):
         open_stored(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"zarr_format": 3, "shape": [2, 2]}', '{"zarr_format": 2, "shape": 3}'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"zarr_format": 3, "shape": [2, 2]}', '{"zarr_format": 2, "shape": 3}']
+)
 def test_broken_metadata_is_said_to_be_broken(tmp_path, text):
     (tmp_path / "zarr.json").write_text(text)
     with pytest.raises(StoreError, match="metadata"):

@@ -14,7 +14,7 @@ import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 PLACE = Path(__file__).with_name("ersst.zarr")
-ATTRIBUTES = {
+ATTRIBUTES: dict[str, Any] = {
     "title": "NOAA Extended Reconstructed Sea Surface Temperature, version 5: monthly means, 2010-01 to 2020-08",
     "source": (
         "https://github.com/xarray-contrib/xarray-tutorial, data/sst.mnmean.nc at "
@@ -38,7 +38,11 @@ def main(source: str) -> None:
         written(group, "sst", found["sst"].values, ("time", "lat", "lon"), {"units": "degC", "land": "NaN"})
         written(group, "lat", found["lat"].values, ("lat",), {"units": "degrees_north"})
         written(group, "lon", found["lon"].values, ("lon",), {"units": "degrees_east"})
-        days = {"units": "days since 1800-01-01", "calendar": "proleptic_gregorian", "meaning": "first day of the month"}
+        days = {
+            "units": "days since 1800-01-01",
+            "calendar": "proleptic_gregorian",
+            "meaning": "first day of the month",
+        }
         written(group, "time", found["time"].values.astype(np.float64), ("time",), days)
 
 

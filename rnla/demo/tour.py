@@ -115,7 +115,7 @@ def larger_than_memory(story: Story, folder: Path, blocks: int, limit_bytes: int
         peak = factorised(story, store, out, limit_bytes)
     finally:
         shutil.rmtree(store, ignore_errors=True)
-    tell_truth(story, out, blocks)
+    tell_truth(story, out)
     tell_memory(story, out, peak, limit_bytes)
     story.say(f"  The generated store of {spelt_bytes(size)} was removed; its result stays in {out}")
     from rnla.dashboard.report import write_report
@@ -165,13 +165,17 @@ def factorised(story: Story, store: Path, out: Path, limit_bytes: int) -> int:
         "pipeline": "svd", "store": str(store), "out": str(out), "options": {"k": MODES}, "threads": threads(),
         "memory_bytes": limit_bytes,
     }  # fmt: skip
-    quiet = {name: str(threads()) for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     command = [sys.executable, "-m", "rnla.demo.bounded", json.dumps(request)]
-    environment = {**os.environ, **quiet, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:  # noqa: S603
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as process:  # noqa: S603
         if process.stdout is None:
             raise AssertionError
         return followed(story, map(json.loads, process.stdout))
+
+
+def environment() -> dict[str, str]:
+    """The environment of the bounded process: as many BLAS threads, and so BLAS buffers, as the job has threads."""
+    blas = {name: str(threads()) for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    return {**os.environ, **blas, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 
 def followed(story: Story, events: Any) -> int:
@@ -185,8 +189,9 @@ def followed(story: Story, events: Any) -> int:
     total = 1
     for told in events:
         if told["event"] == "limited":
-            by = "the operating system refuses more (RLIMIT_DATA)" if told["enforced"] else "measured, not enforced here"
-            story.fact("memory limit", f"{spelt_bytes(told['limit_bytes'])}: {by}")
+            by = f"the system refuses it more than {spelt_bytes(told['data_bytes'])}, untouched memory included"
+            how = by if told["enforced"] else "measured; nothing enforces it on this system"
+            story.fact("memory limit", f"{spelt_bytes(told['limit_bytes'])}; {how}")
         elif told["event"] == "planned":
             story.say("\n" + "\n".join(f"  {line}" for line in told["text"].splitlines()) + "\n")
             total = told["plan"]["bytes_read"]
@@ -249,7 +254,7 @@ def tell_certificate(story: Story, made: dict[str, Any]) -> None:
     )  # fmt: skip
 
 
-def tell_truth(story: Story, out: Path, blocks: int) -> None:
+def tell_truth(story: Story, out: Path) -> None:
     """The certificate of the generated matrix beside the truth."""
     import zarr
 

@@ -1,0 +1,99 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tests.cli.conftest import written  # the same way of writing a store
+
+CASES = {
+    "done": (["run", "svd", "{store}", "--k", "3", "--out", "{out}"], 0),
+    "unknown option": (["run", "svd", "{store}", "--kk", "3", "--out", "{out}"], 2),
+    "unknown pipeline": (["run", "sdv", "{store}"], 2),
+    "rank out of range": (["run", "svd", "{store}", "--k", "31", "--out", "{out}"], 2),
+    "no place for the result": (["run", "svd", "{store}", "--k", "3"], 2),
+    "no such size": (["run", "svd", "{store}", "--k", "3", "--out", "{out}", "--memory", "much"], 2),
+    "plain tcp off loopback": (["plan", "svd", "{store}", "--k", "3", "--scheduler", "tcp://10.0.0.1:8786"], 2),
+    "tolerance not met": (
+        ["run", "svd", "{store}", "--k", "3", "--tol", "1e-12", "--method", "subspace", "--out", "{out}"],
+        3,
+    ),
+    "no such store": (["info", "{out}"], 4),
+    "no such result": (["show", "{out}"], 4),
+    "NaN in the data": (["run", "svd", "{nan}", "--k", "3", "--out", "{out}"], 4),
+    "plan that does not fit": (["plan", "svd", "{store}", "--k", "3", "--memory", "1MB"], 5),
+    "job that does not fit": (["run", "svd", "{store}", "--k", "3", "--out", "{out}", "--memory", "1MB"], 5),
+    "place taken by something else": (["run", "svd", "{store}", "--k", "3", "--out", "{taken}", "--overwrite"], 6),
+}
+
+
+IN_A_PROCESS = (  # one for each code
+    "done",
+    "rank out of range",
+    "tolerance not met",
+    "NaN in the data",
+    "plan that does not fit",
+    "place taken by something else",
+)
+
+
+@pytest.fixture
+def line_of(tmp_path, matrix, store):
+    """The command line of a case, with its places made."""
+    holed = matrix.copy()
+    holed[123, 4] = np.nan
+    taken = tmp_path / "taken"
+    taken.mkdir()
+    (taken / "precious.txt").write_text("mine")
+    places = {"store": store, "out": tmp_path / "out.zarr", "nan": written(tmp_path / "n.zarr", holed), "taken": taken}
+    yield lambda case: [word.format(**places) for word in CASES[case][0]]
+    assert (taken / "precious.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_exit_code_tells_what_happened(case, command, line_of):
+    done = command(*line_of(case))
+    assert done.exit_code == CASES[case][1], done.stderr
+    assert done.exit_code in {0, 3} or "rror: " in done.stderr
+
+
+@pytest.mark.parametrize("case", IN_A_PROCESS)
+def test_a_process_ends_with_that_code_and_without_a_traceback(case, process, line_of):
+    done = process(*line_of(case))
+    assert done.returncode == CASES[case][1], done.stderr
+    assert "Traceback" not in done.stderr
+    assert case != "NaN in the data" or "(123, 4)" in done.stderr
+
+
+def test_interrupt_ends_with_130_and_one_line(store, tmp_path):
+    program = (
+        "import os, signal, sys, time\n"
+        "import rnla.jobs.running\n"
+        "def run_job(*a, **k):\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    time.sleep(30)\n"
+        "rnla.jobs.running.run_job = run_job\n"
+        "from rnla.cli import main\n"
+        "main()\n"
+    )
+    line = [sys.executable, "-c", program, "run", "svd", store, "--k", "3", "--out", str(tmp_path / "r.zarr")]
+    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 130
+    assert done.stderr == "interrupted; the same command again resumes\n"
+
+
+def test_unexpected_errors_are_one_line_unless_debug(store, command, monkeypatch):
+    def broken(_store):
+        raise KeyError("secret")  # noqa: EM101 - stands for a defect
+
+    monkeypatch.setattr("rnla.store.places.found_matrix", broken)
+    done = command("info", store)
+    assert done.exit_code == 1
+    assert done.stderr == "error: unexpected KeyError: 'secret'. This is a defect in rnla; --debug shows where\n"
+    assert isinstance(command("info", store, "--debug").exception, KeyError)
+
+
+@pytest.mark.parametrize("status", [0, 3])
+def test_demo_ends_with_its_own_status(command, monkeypatch, tmp_path, status):
+    monkeypatch.setattr("rnla.demo.run", lambda _console, _folder: status, raising=False)
+    assert command("demo", "--folder", tmp_path).exit_code == status

@@ -1,0 +1,317 @@
+"""The definition table: every product on every backend, type, shape and view, against its definition in numpy.
+
+Tolerances are componentwise: the definition applied to magnitudes (all differences turned into sums) bounds what
+rounding can do, times eps and the number of terms.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+from rnla.errors import UnsupportedError
+from rnla.sweeps.products import (
+    CentredGram,
+    ColumnNorms,
+    Gram,
+    GramMatrix,
+    Inner,
+    Left,
+    Moments,
+    OwnMoments,
+    Peaks,
+    Right,
+    RowNorms,
+    SumOfSquares,
+)
+from rnla.sweeps.settling import first_sweep, settled_by_moments
+from rnla.sweeps.source import ResidentTall
+from tests.backends import BACKENDS, SPARSE
+from tests.matrices import random_of
+from tests.tolerances import sum_rounding
+
+pytestmark = pytest.mark.usefixtures("small_cuts")
+
+SHAPES = {"tall": (257, 19), "wide": (19, 257), "square": (64, 64), "one row": (1, 23), "one column": (61, 1)}
+DTYPES = ("f8", "f4", "i1", "u1", "i8", "?", "f2", "c8", "c16")
+
+
+@dataclass(frozen=True)
+class Operands:
+    """What the products multiply by; exact in float32."""
+
+    X: np.ndarray  # (n, 3)
+    Y: np.ndarray  # (m, 2)
+
+    @classmethod
+    def of(cls, shape, complex_):
+        single = "c8" if complex_ else "f4"
+        pair = random_of(single, (shape[1], 3), 1), random_of(single, (shape[0], 2), 2)
+        return cls(*(X.astype("c16" if complex_ else "f8") for X in pair))
+
+    def magnitudes(self):
+        return Operands(np.abs(self.X), np.abs(self.Y))
+
+
+def tall(m, columns, dtype):
+    return ResidentTall(np.full((m, columns), np.nan, dtype=dtype))
+
+
+def peaks(Y):
+    return Y[np.abs(Y).argmax(axis=0), range(Y.shape[1])]
+
+
+def moments(A, minus):
+    mean = A.mean(axis=0)
+    return np.full(A.shape[1], float(A.shape[0])), mean, (np.abs(minus(A, mean)) ** 2).sum(axis=0)
+
+
+def centred_gram(A, X, minus):
+    centred = minus(A, A.mean(axis=0))
+    return A.mean(axis=0), centred.conj().T @ (centred @ X)
+
+
+# product of operands and the view's precision; its definition, with `minus` for differences
+TABLE = {
+    "Right": (lambda o, m, t: Right(o.X, tall(m, 3, t)), lambda A, o, minus: A @ o.X),
+    "Right, 2 columns": (lambda o, m, t: Right(o.X, tall(m, 2, t), 2), lambda A, o, minus: A @ o.X[:, :2]),
+    "Gram": (lambda o, m, t: Gram(o.X), lambda A, o, minus: A.conj().T @ (A @ o.X)),
+    "Inner": (lambda o, m, t: Inner(o.X), lambda A, o, minus: (A @ o.X).conj().T @ (A @ o.X)),
+    "Left": (lambda o, m, t: Left(ResidentTall(o.Y)), lambda A, o, minus: o.Y.conj().T @ A),
+    "SumOfSquares": (lambda o, m, t: SumOfSquares(), lambda A, o, minus: (np.abs(A) ** 2).sum()),
+    "ColumnNorms": (lambda o, m, t: ColumnNorms(), lambda A, o, minus: (np.abs(A) ** 2).sum(axis=0)),
+    "RowNorms": (lambda o, m, t: RowNorms(tall(m, 1, "f8")), lambda A, o, minus: (np.abs(A) ** 2).sum(axis=1)[:, None]),
+    "GramMatrix": (lambda o, m, t: GramMatrix(), lambda A, o, minus: A.conj().T @ A),
+    "Peaks": (lambda o, m, t: Peaks(o.X), lambda A, o, minus: peaks(A @ o.X)),
+    "Moments": (lambda o, m, t: Moments(), lambda A, o, minus: moments(A, minus)),
+    "CentredGram": (lambda o, m, t: CentredGram(o.X), lambda A, o, minus: centred_gram(A, o.X, minus)),
+    "CentredGram, whole": (
+        lambda o, m, t: CentredGram(None), lambda A, o, minus: centred_gram(A, np.eye(A.shape[1]), minus)
+    ),
+}  # fmt: skip
+WHOLE_ROWS = {"GramMatrix", "CentredGram", "CentredGram, whole"}  # refused when a strip is read in parts
+PLAIN = {"CentredGram", "CentredGram, whole"}  # of the data as it is, before the view is settled
+
+
+def arrays(answer):
+    """An answer as a list of arrays."""
+    if isinstance(answer, ResidentTall):
+        return [answer.array]
+    return [np.asarray(part) for part in answer] if isinstance(answer, tuple) else [np.asarray(answer)]
+
+
+def check(matrix, B, magnitude, products):
+    """One sweep of all these products gives what their definitions give on B."""
+    m, n = B.shape
+    operands = Operands.of(B.shape, np.iscomplexobj(B))
+    assert matrix.shape == B.shape
+    answers = matrix.sweep(*(TABLE[name][0](operands, m, matrix.dtype) for name in products))
+    rounding = sum_rounding(matrix.dtype, m + n)
+    for name, answer in zip(products, answers, strict=True):
+        definition = TABLE[name][1]
+        expected = arrays(definition(B, operands, np.subtract))
+        bound = arrays(definition(magnitude, operands.magnitudes(), np.add))
+        for got, wanted, size in zip(arrays(answer), expected, bound, strict=True):
+            assert got.shape == wanted.shape, name
+            assert np.all(np.abs(got - wanted) <= rounding * np.abs(size)), name
+
+
+def wide(A):
+    return A.astype("c16" if A.dtype.kind == "c" else "f8")
+
+
+def swept(matrix, products):
+    return [p for p in products if matrix.geometry.reads == 1 or p not in WHOLE_ROWS]
+
+
+CASES = [(backend, shape, "f8") for backend in BACKENDS for shape in SHAPES] + [
+    (backend, "tall", dtype)
+    for backend in BACKENDS
+    for dtype in DTYPES
+    if dtype != "f8" and not (backend in SPARSE and dtype == "f2")
+]
+
+
+@pytest.mark.parametrize(("backend", "shape", "dtype"), CASES)
+def test_products_equal_their_definitions(tmp_path, backend, shape, dtype):
+    A = random_of(dtype, SHAPES[shape])
+    if backend in SPARSE:
+        A = np.where(random_of("?", A.shape, 9), A, np.zeros((), A.dtype))
+    matrix = BACKENDS[backend](A, tmp_path)
+    check(matrix, wide(A), np.abs(wide(A)), swept(matrix, TABLE))
+
+
+def test_the_table_sweeps_several_blocks_panels_spans_and_joins(tmp_path):
+    geometry = BACKENDS["zarr v3"](random_of("f8", SHAPES["tall"]), tmp_path).geometry
+    spans = geometry.spans()
+    assert len(spans) > 8  # more than one level of joins
+    assert len(geometry.panels(spans[0])) == 2
+    assert SHAPES["tall"][0] % geometry.panel_rows  # the last one is ragged
+
+
+@pytest.mark.parametrize("name", sorted(WHOLE_ROWS))
+def test_products_that_need_whole_rows_say_so_when_strips_are_read_in_parts(tmp_path, name):
+    matrix = BACKENDS["zarr v3, in parts"](random_of("f8", SHAPES["tall"]), tmp_path)
+    operands = Operands.of(matrix.shape, complex_=False)
+    with pytest.raises(UnsupportedError, match="rechunk|sweep Moments first"):
+        matrix.sweep(TABLE[name][0](operands, *matrix.shape))
+
+
+@dataclass(frozen=True)
+class Sides:
+    """What views subtract and multiply by."""
+
+    mean: np.ndarray  # (n,) the data's own
+    std: np.ndarray  # (n,)
+    given: np.ndarray  # (n,) subtracted by request
+    columns: np.ndarray  # (n,) weights
+    rows: np.ndarray  # (m,)
+
+    @classmethod
+    def of(cls, A):
+        rng = np.random.default_rng(7)
+        m, n = A.shape
+        present = np.isfinite(A)
+        count = np.maximum(present.sum(axis=0), 1)
+        mean = np.where(present, A, 0).sum(axis=0) / count
+        std = np.sqrt((np.abs(np.where(present, A - mean, 0)) ** 2).sum(axis=0) / count)
+        return cls(
+            mean, np.where(std > 0, std, 1.0), rng.standard_normal(n), 0.5 + rng.random(n), 0.5 + rng.random(m)
+        )
+
+
+VIEWS = {
+    "as it is": (lambda A, s: A, lambda A, s, minus: A),
+    "centred at": (lambda A, s: A.centred(s.given), lambda A, s, minus: minus(A, s.given)),
+    "scaled by": (lambda A, s: A.scaled(1 / s.columns), lambda A, s, minus: A * s.columns),
+    "weighted": (
+        lambda A, s: A.weighted(rows=s.rows, columns=s.columns), lambda A, s, minus: s.rows[:, None] * A * s.columns
+    ),
+    "weighted twice": (
+        lambda A, s: A.weighted(rows=s.rows).weighted(s.rows, s.columns),
+        lambda A, s, minus: s.rows[:, None] ** 2 * A * s.columns,
+    ),
+    "centred at, weighted": (
+        lambda A, s: A.centred(s.given).weighted(s.rows, s.columns),
+        lambda A, s, minus: s.rows[:, None] * minus(A, s.given) * s.columns,
+    ),
+    "centred": (lambda A, s: A.centred(), lambda A, s, minus: minus(A, s.mean)),
+    "scaled": (lambda A, s: A.scaled(), lambda A, s, minus: A / s.std),
+    "centred, scaled": (lambda A, s: A.centred().scaled(), lambda A, s, minus: minus(A, s.mean) / s.std),
+    "centred, scaled, weighted": (
+        lambda A, s: A.centred().scaled().weighted(s.rows, s.columns),
+        lambda A, s, minus: s.rows[:, None] * minus(A, s.mean) / s.std * s.columns,
+    ),
+}  # fmt: skip
+VIEWED = ("numpy", "numpy, by columns", "sparse csr", "zarr v3, ragged", "zarr v3, in parts", "dask")
+WITH_VIEWS = [(backend, shape, "f8") for backend in VIEWED for shape in SHAPES] + [
+    (backend, "tall", dtype) for backend in VIEWED for dtype in ("f4", "i1", "c16")
+]
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize(("backend", "shape", "dtype"), WITH_VIEWS)
+def test_products_of_views_equal_their_definitions(tmp_path, backend, shape, dtype, view):
+    A = random_of(dtype, SHAPES[shape])
+    sides, (taken, defined) = Sides.of(wide(A)), VIEWS[view]
+    opened = BACKENDS[backend](A, tmp_path)
+    B, magnitude = (defined(M, sides, sign) for M, sign in ((wide(A), np.subtract), (np.abs(wide(A)), np.add)))
+    products = [name for name in TABLE if name not in PLAIN]
+    matrix = settled_by_moments(taken(opened, sides))
+    check(matrix, B, magnitude, swept(matrix, products))
+    turned = taken(opened, sides).T
+    if turned.own_means and turned.geometry.reads == 2:  # a part of a row does not know the row's mean
+        with pytest.raises(UnsupportedError, match="rechunk"):
+            turned.sweep(SumOfSquares())
+        return
+    check(turned, B.T, magnitude.T, swept(turned, products))
+
+
+MISSING = {
+    "mask": (lambda A, s: A, lambda A, s, minus: np.where(np.isfinite(A), A, 0)),
+    "mask, centred": (lambda A, s: A.centred(), lambda A, s, minus: np.where(np.isfinite(A), minus(A, s.mean), 0)),
+    "mask, centred, scaled": (
+        lambda A, s: A.centred().scaled(), lambda A, s, minus: np.where(np.isfinite(A), minus(A, s.mean) / s.std, 0)
+    ),
+    "impute-mean": (lambda A, s: A, lambda A, s, minus: np.where(np.isfinite(A), A, s.mean)),
+    "impute-mean, centred": (
+        lambda A, s: A.centred(), lambda A, s, minus: minus(np.where(np.isfinite(A), A, s.mean), s.mean)
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("view", MISSING)
+@pytest.mark.parametrize("backend", ["numpy", "zarr v3, ragged", "zarr v3, in parts", "dask"])
+@pytest.mark.parametrize("dtype", ["f8", "f4", "c16"])
+def test_missing_entries_are_treated_as_asked(tmp_path, backend, dtype, view):
+    A = random_of(dtype, SHAPES["tall"])
+    A[random_of("i1", A.shape, 3) > 80] = np.nan
+    A[5, 3], A[6, 3], A[:, 4] = np.inf, -np.inf, np.nan
+    taken, defined = MISSING[view]
+    opened = BACKENDS[backend](A, tmp_path)
+    opened = replace(opened, transform=replace(opened.transform, missing=view.split(",")[0]))
+    sides = Sides.of(wide(A))
+    magnitudes = replace(sides, mean=np.abs(sides.mean))
+    B, magnitude = defined(wide(A), sides, np.subtract), defined(np.abs(wide(A)), magnitudes, np.add)
+    products = [name for name in TABLE if name not in PLAIN]
+    matrix = settled_by_moments(taken(opened, sides))
+    check(matrix, B, magnitude, swept(matrix, products))
+    turned = taken(opened, sides).T
+    if turned.geometry.reads == 2 and (turned.own_means or view.startswith("impute")):
+        with pytest.raises(UnsupportedError, match="rechunk"):
+            turned.sweep(SumOfSquares())
+        return
+    check(turned, B.T, magnitude.T, swept(turned, products))
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize("backend", ["numpy", "zarr v3, ragged", "dask", "sparse csr"])
+def test_means_and_deviations_of_a_turned_view_are_written_row_by_row(tmp_path, backend, scaled):
+    A = random_of("f8", SHAPES["wide"])
+    view = BACKENDS[backend](A, tmp_path).centred()
+    into = tall(A.shape[1], 2, "f8")
+    (view.scaled() if scaled else view).T.sweep(OwnMoments(into))
+    bound = sum_rounding("f8", A.shape[0]) * np.abs(A).max()
+    assert np.abs(into.array[:, 0] - A.mean(axis=0)).max() <= bound
+    assert np.abs(into.array[:, 1] - A.std(axis=0)).max() <= bound
+
+
+@pytest.mark.parametrize("view", ["centred", "scaled", "centred, scaled", "centred, scaled, weighted", "centred at"])
+@pytest.mark.parametrize("backend", ["numpy", "sparse csr", "zarr v3, ragged", "zarr v3, in parts", "dask"])
+@pytest.mark.parametrize("dtype", ["f8", "f4", "c16"])
+def test_the_first_sweep_gives_gram_and_energy_of_a_view_with_unknown_means(tmp_path, backend, dtype, view):
+    A = random_of(dtype, SHAPES["tall"])
+    sides, (taken, defined) = Sides.of(wide(A)), VIEWS[view]
+    B, magnitude = (defined(M, sides, sign) for M, sign in ((wide(A), np.subtract), (np.abs(wide(A)), np.add)))
+    Q = Operands.of(B.shape, dtype == "c16").X
+    found = first_sweep(taken(BACKENDS[backend](A, tmp_path), sides), Q)
+    assert found.matrix.settled
+    rounding = sum_rounding(dtype, sum(A.shape))
+    seen = np.abs(magnitude)
+    assert np.all(
+        np.abs(found.Z - B.conj().T @ (B @ found.Q)) <= rounding * (seen.T @ (seen @ np.abs(found.Q)))
+    )
+    assert abs(found.energy - (np.abs(B) ** 2).sum()) <= rounding * (seen**2).sum()
+
+
+def test_products_that_share_an_operand_share_its_multiplication(monkeypatch):
+    A, calls = random_of("f8", (40, 6)), []
+    X = random_of("f8", (6, 2), 1)
+    dot = np.dot
+
+    def counted(a, b):
+        calls.append(b.shape)
+        return dot(a, b)
+
+    monkeypatch.setattr(np, "dot", counted)
+    matrix = BACKENDS["numpy"](A, None)
+    matrix.sweep(Right(X, tall(40, 2, "f8")), Gram(X), Inner(X), SumOfSquares())
+    blocks = sum(-(-len(range(*rows.indices(40))) // 10) for rows in matrix.geometry.panels(slice(0, 40)))
+    assert sum(shape == X.shape for shape in calls) == blocks  # A_i X once for each block
+
+
+def test_a_view_whose_means_are_not_known_cannot_be_swept_as_if_it_were_not_centred():
+    matrix = BACKENDS["numpy"](1.0 + random_of("f8", (40, 6)), None)
+    for view in (matrix.centred(), matrix.scaled()):
+        with pytest.raises(ValueError, match="mean"):
+            view.sweep(SumOfSquares())
