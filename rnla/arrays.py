@@ -28,7 +28,8 @@ def working_dtype(dtype: Any) -> DType:
     if given.char in _DOUBLE:
         return np.dtype(np.float64)
     if given.char in "FD":
-        return np.dtype(given.char)
+        native: DType = np.dtype(given.char)
+        return native
     msg = (
         f"data of type {given} cannot be factored: rnla takes bool, integers, float16/32/64 and complex64/128; "
         "convert the array first"

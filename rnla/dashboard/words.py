@@ -76,8 +76,8 @@ def how_wrong(shown: Shown) -> str:
         f"<b>{percent(c.get('relative_error'))}</b> of the matrix (Frobenius norm; exact up to rounding of "
         f"{number(relative_floor(c), 2)}), so the modes explain {captured(c.get('explained_variance'))} of the "
         f"{of_what(shown)}. With probability at least {probability(c.get('confidence'))} no direction is missed "
-        f"by more than {number(c.get('spectral_bound'), 3)} (spectral norm), and each singular value lies in its interval: "
-        f"{resolution(shown)}.</p>"
+        f"by more than {number(c.get('spectral_bound'), 3)} (spectral norm), and each singular value lies in its "
+        f"interval: {resolution(shown)}.</p>"
     )
     return sentence + tolerance(shown) + unverified(shown)
 
