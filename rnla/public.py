@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 import weakref
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any, cast
 
@@ -110,10 +110,12 @@ def svd(  # noqa: PLR0913 - options are keywords
     request = checked_request(matrix.shape, k, **options)
     if out is not None:
         run_job("svd", matrix, out, _filled(k, options), overwrite=overwrite, memory_bytes=memory_bytes)
-        return cast("SVD", _expected(load(out), SVD))
+        return replace(cast("SVD", _expected(load(out), SVD)), labels=matrix.labels)
     done = _factorised("svd", matrix, request, memory_bytes)
     U, Vt = done.left(), done.right()
-    return SVD(U, done.found.s, Vt, done.found.certificate, done.cost, done.found.method)
+    return SVD(
+        U, done.found.s, Vt, done.found.certificate, done.cost, done.found.method, labels=matrix.labels
+    )
 
 
 def pca(  # noqa: PLR0913 - options are keywords
@@ -159,7 +161,7 @@ def pca(  # noqa: PLR0913 - options are keywords
     if out is not None:
         given = _filled(k, options) | ({} if explained is None else {"explained": float(explained)}) | {"scale": scale}
         run_job("pca", matrix, out, given, overwrite=overwrite, memory_bytes=memory_bytes)
-        return cast("PCA", _expected(load(out), PCA))
+        return replace(cast("PCA", _expected(load(out), PCA)), labels=matrix.labels)
     view = matrix.centred().scaled() if scale else matrix.centred()
     done = _factorised("pca", view, request, memory_bytes)
     found = done.found
@@ -175,6 +177,7 @@ def pca(  # noqa: PLR0913 - options are keywords
         done.cost,
         spread,
         found.method,
+        labels=matrix.labels,
     )
 
 
@@ -406,7 +409,7 @@ def _factorised(name: str, A: Matrix, request: Request, memory_bytes: int | None
     found = resources(A.runner, memory_bytes, lazy=hasattr(A.source, "blocks"))
     cost_plan = planned(name, A, request, threads=found.threads, base_bytes=found.base_bytes)
     refuse_if_too_large(cost_plan.peak_bytes, found, CURE)
-    metered = dataclasses.replace(A, meter=Meter())
+    metered = replace(A, meter=Meter())
     desk = _desk(A)
     clock = perf_counter()
     triplets = factorise(metered, request, desk.workspace)

@@ -10,6 +10,8 @@ import zarr
 
 import rnla
 
+IN_PARTS = 1  # strip_bytes that no strip fits in
+
 
 def numpy_array(A, folder):
     return rnla.open(A)
@@ -48,7 +50,7 @@ def zarr_array(A, folder):
 
 def in_parts(A, folder):
     """Whole rows do not fit: read in parts of columns, twice."""
-    found = stored((7, 5), A, folder, strip_bytes=1)
+    found = stored((7, 5), A, folder, strip_bytes=IN_PARTS)
     assert found.geometry.reads == (2 if A.shape[1] > 5 else 1)
     return found
 

@@ -7,17 +7,22 @@ import pytest
 import rnla.sweeps.geometry
 import rnla.sweeps.matrix
 import rnla.sweeps.spans
+from tests.backends import IN_PARTS
 from tests.faults import Killer
 
 
 @pytest.fixture
 def small_cuts(monkeypatch):
     """Small matrices are cut like large ones: several blocks a panel, panels a span, and spans a level of the join tree."""
-    monkeypatch.setattr(rnla.sweeps.geometry, "PANEL_BYTES", 1 << 10)
-    monkeypatch.setattr(rnla.sweeps.spans, "BLOCK_BYTES", 1 << 9)
+    monkeypatch.setattr(rnla.sweeps.geometry, "PANEL_BYTES", 1 << 11)
+    monkeypatch.setattr(rnla.sweeps.spans, "BLOCK_BYTES", 1 << 10)
 
-    def cut(*args, whole_spans=False, **options):
-        found = rnla.sweeps.geometry.geometry(*args, whole_spans=whole_spans, **options)
+    def cut(shape, itemsize, chunks, *, strip_bytes, whole_spans=False):
+        found = rnla.sweeps.geometry.geometry(
+            shape, itemsize, chunks, strip_bytes=strip_bytes, whole_spans=whole_spans
+        )
+        if strip_bytes == IN_PARTS:
+            found = replace(found, panel_rows=chunks[0], part_columns=chunks[1])
         return found if whole_spans else replace(found, span_panels=2)
 
     monkeypatch.setattr(rnla.sweeps.matrix, "geometry", cut)

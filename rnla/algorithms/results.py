@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from rnla.algorithms.labels import dataset
 from rnla.arrays import Array
+from rnla.sweeps.matrix import Labels
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,10 @@ class Certificate:
         return self.rounding_floor / self.frobenius_norm if self.frobenius_norm > 0 else 0.0
 
 
+def _per_mode(proof: Certificate) -> dict[str, tuple[Array, tuple[str, ...]]]:
+    return {name: (getattr(proof, name), ("mode",)) for name in ("lower", "upper", "residuals", "resolved")}
+
+
 def _project(X: Any, V: Any) -> Any:
     return X @ V
 
@@ -91,6 +97,12 @@ class SVD:
     cost: Cost
     method: str = ""
     record: dict[str, Any] = field(default_factory=dict)  # how it was made
+    labels: Labels | None = None  # names and coordinates of a labelled matrix
+
+    def to_xarray(self) -> Any:
+        """The factors and their intervals as an xarray.Dataset, labelled as the matrix was."""
+        arrays = {"U": (self.U, ("row", "mode")), "s": (self.s, ("mode",)), "Vt": (self.Vt, ("mode", "column"))}
+        return dataset(arrays | _per_mode(self.certificate), self.labels, {"method": self.method})
 
     def transform(self, X: Any) -> Any:
         """Coordinates X V of rows in the basis of right singular vectors: (p, n) -> (p, k)."""
@@ -119,6 +131,19 @@ class PCA:
     scale: Any = None  # (n,) what columns were divided by after centring, or None
     method: str = ""
     record: dict[str, Any] = field(default_factory=dict)
+    labels: Labels | None = None  # names and coordinates of a labelled matrix
+
+    def to_xarray(self) -> Any:
+        """The components, scores, variances and intervals as an xarray.Dataset, labelled as the matrix was."""
+        arrays = {
+            "scores": (self.scores, ("row", "mode")),
+            "components": (self.components, ("mode", "column")),
+            "explained_variance": (self.explained_variance, ("mode",)),
+            "explained_variance_ratio": (self.explained_variance_ratio, ("mode",)),
+            "singular_values": (self.singular_values, ("mode",)),
+            "mean": (self.mean, ("column",)),
+        }
+        return dataset(arrays | _per_mode(self.certificate), self.labels, {"method": self.method})
 
     def transform(self, X: Any) -> Any:
         """Scores of new rows: (p, n) -> (p, k)."""

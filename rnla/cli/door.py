@@ -56,7 +56,7 @@ def json_option(command: Command) -> Command:
 class Door(click.Group):
     """A group that ends with the exit code of the error, and without a traceback."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+    def list_commands(self, ctx: click.Context) -> list[str]:
         """Names in the order in which they were added: that in which they are used."""
         return list(self.commands)
 

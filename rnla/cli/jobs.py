@@ -47,11 +47,11 @@ class Pipelines(click.Group):
         self.own_options = {"plan": _PLAN_ONLY, "run": _RUN_ONLY}[name]
         super().__init__(name, subcommand_metavar="PIPELINE [STORE] [OPTIONS]", **attributes)
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+    def list_commands(self, ctx: click.Context) -> list[str]:
         """Names of the pipelines."""
         return sorted(_pipelines())
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of one pipeline."""
         found = _pipelines().get(cmd_name)
         return None if found is None else self._command(found)

@@ -146,7 +146,7 @@ class Display(Silent):
         self.pace.read(byte_count)
         self._draw()
 
-    def finished(self, outcome: Any) -> None:  # noqa: ARG002 - the command prints the outcome
+    def finished(self, outcome: Any) -> None:
         """Take the line away."""
         self._stop()
 

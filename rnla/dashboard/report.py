@@ -211,7 +211,7 @@ def made(shown: Shown) -> str:
         named("Result", when),
     ]
     opening = f"<p>Open it in Python: <code>xarray.open_zarr({escape(repr(str(shown.path)))})</code></p>"
-    return pair("".join(tables[:2]), "".join(tables[2:])) + opening
+    return pair(*(f"<div>{left}{right}</div>" for left, right in (tables[:2], tables[2:]))) + opening
 
 
 def named(heading: str, values: Mapping[str, Any]) -> str:

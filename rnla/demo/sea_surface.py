@@ -50,7 +50,7 @@ def anomalies(place: Path = DATA) -> Anomalies:
     group: Any = zarr.open_group(place, mode="r")
     sst, lat, lon = (np.asarray(group[name][...], dtype=np.float64) for name in ("sst", "lat", "lon"))
     time = EPOCH + group["time"][...].astype(np.int64)
-    mask = np.isfinite(sst).all(axis=0)
+    mask = np.asarray(np.isfinite(sst).all(axis=0))
     field = without_seasons(sst, months_of(time))
     weights = np.sqrt(np.cos(np.deg2rad(lat)))
     cells = np.broadcast_to(weights[:, None], mask.shape)[mask]

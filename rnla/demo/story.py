@@ -40,17 +40,24 @@ class Story:
             self.broken.append(name)
 
     @contextmanager
-    def progress(self, doing: str, total_bytes: int) -> Iterator[Callable[[int], None]]:
+    def progress(self, doing: str, total_bytes: int, passes: int = 1) -> Iterator[Callable[[int], None]]:
         """A line of progress, told the bytes done so far; nothing where nobody watches."""
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-        columns = (TextColumn("  " + doing), BarColumn(24), TextColumn("{task.fields[count]}"),
-                   TimeRemainingColumn(compact=True))  # fmt: skip
-        shown = self.console.is_terminal
-        with Progress(*columns, console=self.console, transient=True, disable=not shown) as bar:
-            task = bar.add_task(doing, total=max(1, total_bytes), count="")
+        columns = (
+            TextColumn("  {task.description}"),
+            BarColumn(24),
+            TextColumn("{task.fields[count]}"),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(compact=True),
+        )
+        total = max(1, total_bytes)
+        with Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal) as bar:
+            task = bar.add_task(doing, total=total, count="")
 
             def told(done: int) -> None:
-                bar.update(task, completed=done, count=f"{spelt_bytes(done)} of {spelt_bytes(total_bytes)}")
+                turn = f", pass {min(passes, 1 + done * passes // total)} of {passes}" if passes > 1 else ""
+                count = f"{spelt_bytes(done)} of {spelt_bytes(total_bytes)}"
+                bar.update(task, completed=done, description=doing + turn, count=count)
 
             yield told

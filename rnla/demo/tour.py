@@ -186,7 +186,7 @@ def followed(story: Story, events: Any) -> int:
     RnlaError
         What stopped it.
     """
-    total = 1
+    total, passes = 1, 1
     for told in events:
         if told["event"] == "limited":
             by = f"the system refuses it more than {spelt_bytes(told['data_bytes'])}, untouched memory included"
@@ -194,11 +194,11 @@ def followed(story: Story, events: Any) -> int:
             story.fact("memory limit", f"{spelt_bytes(told['limit_bytes'])}; {how}")
         elif told["event"] == "planned":
             story.say("\n" + "\n".join(f"  {line}" for line in told["text"].splitlines()) + "\n")
-            total = told["plan"]["bytes_read"]
+            total, passes = told["plan"]["bytes_read"], told["plan"]["passes"]
             break
         elif told["event"] == "failed":
             raise RnlaError(told["message"])
-    with story.progress("svd", total) as bar:
+    with story.progress("svd", total, passes) as bar:
         for told in events:
             if told["event"] == "read":
                 bar(told["bytes"])

@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 
+from rnla.algorithms.labels import coordinates, named
 from rnla.algorithms.planning import Plan
 from rnla.algorithms.results import Cost
 from rnla.arrays import DType, spelt_bytes
@@ -176,12 +177,16 @@ def _worked(
 ) -> Outcome:
     started, clock = now(), perf_counter()
     taken_up = folder.begin(spec, overwrite=overwrite)
-    writer = ResultWriter(str(folder.group), chosen.tall)
+    tall = {name: cast("tuple[str, str]", named(pair, A.labels)) for name, pair in chosen.tall.items()}
+    writer = ResultWriter(str(folder.group), tall)
     checkpoints = FileCheckpoints(folder.state, watcher.swept)
     resumed = _sweeps_kept(folder.state) if taken_up else 0
     delivered = chosen.run(A, config, Place(Desk(writer, Scratch(str(folder.scratch))), checkpoints))
     for name, (array, dimensions) in delivered.arrays.items():
-        writer.set(name, array, dimensions)
+        writer.set(name, array, named(dimensions, A.labels))
+    for name, values in coordinates(A.labels).items():
+        if name not in delivered.arrays and name not in tall and name.isidentifier():
+            writer.set(name, values, (name,))
     made = Made(
         chosen.name,
         spec["config"],

@@ -47,6 +47,6 @@ def process():
 
     def run(*words, **settings):
         line = [sys.executable, "-m", "rnla", *map(str, words)]
-        return subprocess.run(line, capture_output=True, text=True, check=False, timeout=120, **settings)
+        return subprocess.run(line, capture_output=True, text=True, check=False, timeout=250, **settings)
 
     return run

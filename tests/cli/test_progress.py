@@ -63,8 +63,8 @@ def test_clock(seconds, spelt):
     assert clock(seconds) == spelt
 
 
-def test_one_line_when_stderr_is_not_a_terminal(process, store, tmp_path):
-    done = process("run", "svd", store, "--k", 3, "--out", tmp_path / "r.zarr")
+def test_one_line_when_stderr_is_not_a_terminal(command, store, tmp_path):
+    done = command("run", "svd", store, "--k", 3, "--out", tmp_path / "r.zarr")
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
     assert line.startswith("svd done, relative error")
@@ -72,8 +72,8 @@ def test_one_line_when_stderr_is_not_a_terminal(process, store, tmp_path):
 
 
 @pytest.mark.parametrize("flag", ["--quiet", "--json"])
-def test_no_line_at_all_when_asked(process, store, tmp_path, flag):
-    assert process("run", "svd", store, "--k", 3, "--out", tmp_path / "r.zarr", flag).stderr == ""
+def test_no_line_at_all_when_asked(command, store, tmp_path, flag):
+    assert command("run", "svd", store, "--k", 3, "--out", tmp_path / "r.zarr", flag).stderr == ""
 
 
 def test_passes_and_certificate_are_shown_on_a_terminal(store, tmp_path):

@@ -13,7 +13,16 @@ from rich.console import Console
 from rnla.demo import run as run_demo
 from rnla.demo.generated import Panels
 from rnla.demo.story import Story
-from rnla.demo.tour import BLOCK_BYTES, LIMIT_BYTES, SPARE_BYTES, environment, fitting, followed, refuse_foreign, sea_surface
+from rnla.demo.tour import (
+    BLOCK_BYTES,
+    LIMIT_BYTES,
+    SPARE_BYTES,
+    environment,
+    fitting,
+    followed,
+    refuse_foreign,
+    sea_surface,
+)
 from rnla.errors import DoesNotFitError, OutputExistsError, RnlaError
 
 

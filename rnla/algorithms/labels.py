@@ -1,0 +1,35 @@
+"""Names and coordinates of the two sides, carried from a labelled matrix to its factors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rnla.sweeps.matrix import Labels
+
+SIDES = ("row", "column")
+
+
+def named(dimensions: tuple[str, ...], labels: Labels | None) -> tuple[str, ...]:
+    """Dimension names with "row" and "column" replaced by the matrix's own names."""
+    if labels is None:
+        return dimensions
+    own = {"row": labels.rows, "column": labels.columns}
+    return tuple(own.get(name, name) for name in dimensions)
+
+
+def coordinates(labels: Labels | None) -> dict[str, Any]:
+    """Coordinates along the two sides, by dimension name; those of several levels are left out."""
+    if labels is None:
+        return {}
+    pairs = ((labels.rows, labels.row_coordinates), (labels.columns, labels.column_coordinates))
+    return {name: values for name, values in pairs if values is not None and len(getattr(values, "dims", (name,))) == 1}
+
+
+def dataset(arrays: Mapping[str, tuple[Any, tuple[str, ...]]], labels: Labels | None, attributes: Any) -> Any:
+    """Arrays as an xarray.Dataset with the matrix's names and coordinates."""
+    import xarray
+
+    variables = {name: (named(dimensions, labels), values) for name, (values, dimensions) in arrays.items()}
+    found = {name: values for name, values in coordinates(labels).items() if name not in variables}
+    return xarray.Dataset(variables, coords=found, attrs=attributes)
