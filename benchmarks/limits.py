@@ -1,8 +1,8 @@
 """The two limits of one pass: reading every chunk once as fast as this machine can, and multiplying.
 
-Read: each thread takes the next chunk file and fills one buffer of its own with it, again and again; nothing is decoded.
-Multiply: the two products of a sweep, Y = A_i Q and Y^T A_i, on float32 blocks of 8 MB that lie in a panel of 32 MB, one
-BLAS thread in each thread. What is best of several rounds counts: it is a limit.
+Read: each thread takes the next chunk file and fills one buffer of its own, again and again; nothing is decoded.
+Multiply: the two products of a sweep, Y = A_i Q and Y^T A_i, on float32 blocks of 8 MB that lie in a panel of 32 MB,
+one BLAS thread in each thread. What is best of several rounds counts: it is a limit.
 """
 
 from __future__ import annotations

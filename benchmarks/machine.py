@@ -1,4 +1,4 @@
-"""This machine: what it is, its page cache, and the memory a process has held."""
+"""The machine: what it is, its page cache, and the memory a process has held."""
 
 from __future__ import annotations
 
@@ -44,9 +44,11 @@ def peak_bytes() -> int:
     return int(lines["VmHWM"].split()[0]) * 1024
 
 
-def drop_caches() -> None:
-    """Forget all cached files, so that the next read comes from the disk; needs root."""
+def settle(*, cold: bool) -> None:
+    """Wait until all that was written is on the disk; `cold`: forget cached files too, which needs root."""
     os.sync()
+    if not cold:
+        return
     try:
         DROP.write_text("1")
     except OSError as error:

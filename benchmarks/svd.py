@@ -18,8 +18,8 @@ import numpy as np
 import psutil
 
 from benchmarks.limits import limit_seconds
-from benchmarks.machine import drop_caches, machine_line
-from benchmarks.matrices import Recipe, recipe, written
+from benchmarks.machine import machine_line, settle
+from benchmarks.matrices import NAMED, Recipe, recipe, written
 from benchmarks.processes import Limits, measured
 from benchmarks.tables import megabytes, parsed_bytes, record, table
 
@@ -59,8 +59,7 @@ class Bench:
     def row(self, tool: str, store: Path | None = None, **more: Any) -> Row:
         """One run of a contender, on another store if one is given."""
         place = store or self.store
-        if self.cold:
-            drop_caches()
+        settle(cold=self.cold)
         request = {
             "tool": tool,
             "store": str(place),
@@ -70,23 +69,22 @@ class Bench:
             "options": {},
         }
         blas = self.threads if tool == "sklearn" else 1
+        allowed = Limits() if tool == "rnla" else self.peer
         with TemporaryDirectory(dir=self.folder) as scratch:
             found = measured(
-                "benchmarks.contenders", request | more, blas_threads=blas, folder=Path(scratch), limits=self.peer
+                "benchmarks.contenders", request | more, blas_threads=blas, folder=Path(scratch), limits=allowed
             )
         if "failed" in found:
             return Row(tool, peak_bytes=found["peak_bytes"], note=found["failed"])
         known = self.made.known(self.k)
         error = float(np.max(np.abs(np.array(found["s"]) - known) / known))
         passes = found["bytes_read"] / self.made.bytes
-        return Row(
-            tool, found["seconds"], passes, found["peak_bytes"], found["plan_bytes"], error, found["note"], found["flops"]
-        )
+        taken = {name: found[name] for name in ("seconds", "peak_bytes", "plan_bytes", "note", "flops")}
+        return Row(tool, passes=passes, error=error, **taken)
 
     def limits(self) -> dict[str, Any]:
         """Both limits, now."""
-        if self.cold:
-            drop_caches()
+        settle(cold=self.cold)
         request = {
             "store": str(self.store),
             "threads": self.threads,
@@ -123,7 +121,7 @@ class Bench:
         known = small.known(self.k).tolist()
         search = self.row("dask-iterations", place, wanted=wanted, known=known, at_most=AT_MOST)
         if not search.note.isdigit():
-            return replace(search, tool="dask-qr")
+            return Row("dask-qr", note=search.note)
         row = Row("dask-qr")
         for q in range(int(search.note), int(search.note) + MORE + 1):
             row = self.row("dask-qr", options={"iterator": "QR", "compute": True, "n_power_iter": q})
@@ -180,17 +178,14 @@ def heading(bench: Bench, limits: Sequence[dict[str, Any]], rows: Sequence[Row])
     combined = "the larger of the two" if bench.cold else "the sum of the two"
     stored = limits[0]["stored_bytes"]
     spread = ", ".join(f"{row.seconds:.1f} ({row.seconds / row.limit:.2f})" for row in rows)
-    return "\n".join(
-        [
-            f"{machine_line('dask-ml', 'scikit-learn')}.",
-            "",
-            f"{made.bytes / 1e9:.2f} GB: {m:,} x {n:,} float32, chunks {made.chunk[0]:,} x {made.chunk[1]:,}, codec "
-            f"{made.codec}, spectrum {made.spectrum}, k = {bench.k}, {bench.threads} threads, {state}. "
-            f"Plain read of the store {read:.2f} s ({stored / read / 1e9:.1f} GB/s); the two products "
-            f"{rate / 1e9:.0f} GFLOP/s (square product: {square / 1e9:.0f}). Limit = {combined} = "
-            f"{median(row.limit for row in rows):.1f} s for {bench.passes} passes. rnla's runs, seconds (x limit): "
-            f"{spread}.",
-        ]
+    return (
+        f"{machine_line('dask-ml', 'scikit-learn')}.\n\n"
+        f"{made.bytes / 1e9:.2f} GB: {m:,} x {n:,} float32, chunks {made.chunk[0]:,} x {made.chunk[1]:,}, codec "
+        f"{made.codec}, spectrum {made.spectrum}, k = {bench.k}, {bench.threads} threads, {state}. "
+        f"Plain read of the store {read:.2f} s ({stored / read / 1e9:.1f} GB/s); the two products "
+        f"{rate / 1e9:.0f} GFLOP/s (square product: {square / 1e9:.0f}). Limit = {combined} = "
+        f"{median(row.limit for row in rows):.1f} s for {bench.passes} passes. rnla's runs, seconds (x limit): "
+        f"{spread}."
     )
 
 
@@ -201,7 +196,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--columns", type=int, default=2000)
     parser.add_argument("--k", type=int, default=50)
     parser.add_argument("--passes", type=int, default=4)
-    parser.add_argument("--spectrum", default="1/i", help="1/i^p, geometric, step, clustered, distinct or noise")
+    parser.add_argument("--spectrum", default="1/i", help=f"one of {', '.join(NAMED)}, or 1/i^p")
     parser.add_argument("--chunk", default="", help="ROWSxCOLUMNS (default: whole rows, 32 MB)")
     parser.add_argument("--codec", choices=("none", "crc32c", "zstd"), default="none")
     parser.add_argument("--peers", default="rnla,dask-qr,dask-default,dask-ml,sklearn", help=f"of {', '.join(PEERS)}")
@@ -234,16 +229,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         msg = f"no such peer: {', '.join(sorted(unknown))}; choose of {', '.join(PEERS)}"
         raise SystemExit(msg)
     memory = parsed_bytes(options.peer_memory) if options.peer_memory else 0.85 * psutil.virtual_memory().available
-    made = recipe(parsed_bytes(options.size), options.columns, options.spectrum, chunk=options.chunk, codec=options.codec)
+    size = parsed_bytes(options.size)
+    made = recipe(size, options.columns, options.spectrum, chunk=options.chunk, codec=options.codec)
     if options.folder:
         Path(options.folder).mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=options.folder) as temporary:
         folder = Path(options.folder if options.keep and options.folder else temporary)
         store = written(made, folder / "benchmark.zarr", options.threads)
-        drop = Limits(options.peer_timeout, memory)
-        bench = Bench(
-            made, store, Path(temporary), options.k, options.passes, options.threads, options.cold, drop
-        )
+        peer = Limits(options.peer_timeout, memory)
+        bench = Bench(made, store, Path(temporary), options.k, options.passes, options.threads, options.cold, peer)
         rows, limits, runs = run(bench, peers, options.repeat)
     text = f"{heading(bench, limits, runs)}\n\n{shown(rows)}"
     everything = {"rows": [vars(row) for row in rows], "limits": limits, "runs": [vars(row) for row in runs]}

@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import shutil
-import tempfile
-import weakref
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any, cast
@@ -32,8 +29,7 @@ from rnla.opening import open_matrix
 from rnla.records import certificate_from
 from rnla.sweeps.geometry import TALL_ROWS
 from rnla.sweeps.matrix import Matrix, Meter
-from rnla.sweeps.runners import Cluster
-from rnla.sweeps.source import Memory, Resident, ResidentTall, Tall, Workspace
+from rnla.temporaries import Desk, desk
 
 open = open_matrix  # noqa: A001 - the public name
 
@@ -113,9 +109,7 @@ def svd(  # noqa: PLR0913 - options are keywords
         return replace(cast("SVD", _expected(load(out), SVD)), labels=matrix.labels)
     done = _factorised("svd", matrix, request, memory_bytes)
     U, Vt = done.left(), done.right()
-    return SVD(
-        U, done.found.s, Vt, done.found.certificate, done.cost, done.found.method, labels=matrix.labels
-    )
+    return SVD(U, done.found.s, Vt, done.found.certificate, done.cost, done.found.method, labels=matrix.labels)
 
 
 def pca(  # noqa: PLR0913 - options are keywords
@@ -220,9 +214,9 @@ def norms(A: Any) -> Norms:
     matrix = open_matrix(A)
     checked_request(matrix.shape, 1)
     view, transposed = oriented(matrix)
-    desk = _desk(matrix)
-    across, along, frobenius = swept_norms(view, desk.workspace)
-    long = desk.lazy(along)
+    room = desk(matrix)
+    across, along, frobenius = swept_norms(view, room.workspace)
+    long = room.lazy(along)
     flat = long.reshape(-1) if isinstance(long, np.ndarray) else long[:, 0]
     return Norms(flat, across, frobenius) if transposed else Norms(across, flat, frobenius)
 
@@ -319,68 +313,6 @@ class _Readable:
         raise AssertionError
 
 
-class _Folder:
-    """A temporary folder that goes with the last array that lies in it."""
-
-    def __init__(self) -> None:
-        self.path = tempfile.mkdtemp(prefix="rnla-")
-        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return str, (self.path,)  # on a worker, only the name
-
-
-@dataclass(frozen=True)
-class _Kept:
-    """A source that keeps its folder."""
-
-    inner: Any
-    folder: Any
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name in {"inner", "folder", "blocks"}:
-            raise AttributeError(name)
-        return getattr(self.inner, name)
-
-
-@dataclass(frozen=True)
-class _Desk:
-    """Workspace of a call without `out`."""
-
-    workspace: Workspace
-    folder: _Folder | None = None
-
-    def lazy(self, tall: Tall) -> Any:
-        """A tall matrix as the user gets it: numpy when it is in memory, else a Dask array."""
-        if isinstance(tall, ResidentTall):
-            return tall.array
-        return Matrix(_Kept(tall.source, self.folder)).to_dask()
-
-
-def _desk(A: Matrix) -> _Desk:
-    if isinstance(A.source, Resident):
-        return _Desk(Memory())
-    from rnla.store.tall import Scratch
-
-    if isinstance(A.runner, Cluster):
-        hosts = resources(A.runner).hosts
-        local = {"127.0.0.1", "localhost", "::1", ""}
-        if len(hosts) > 1 or not hosts <= local | {_host_of_client()}:
-            msg = (
-                f"the workers run on other hosts ({', '.join(sorted(hosts))}), which do not see this machine's "
-                "temporary folder: give out=, a path on a file system that all of them see"
-            )
-            raise RequestError(msg)
-    folder = _Folder()
-    return _Desk(Scratch(folder.path), folder)
-
-
-def _host_of_client() -> str:
-    from distributed.utils import get_ip
-
-    return str(get_ip())
-
-
 @dataclass(frozen=True)
 class _Done:
     """A factorisation that was made without `out`."""
@@ -388,7 +320,7 @@ class _Done:
     matrix: Matrix
     found: Triplets
     cost: Cost
-    desk: _Desk
+    desk: Desk
 
     def left(self) -> Any:
         """U or scores, as a Dask array."""
@@ -410,7 +342,7 @@ def _factorised(name: str, A: Matrix, request: Request, memory_bytes: int | None
     cost_plan = planned(name, A, request, threads=found.threads, base_bytes=found.base_bytes)
     refuse_if_too_large(cost_plan.peak_bytes, found, CURE)
     metered = replace(A, meter=Meter())
-    desk = _desk(A)
+    room = desk(A)
     clock = perf_counter()
-    triplets = factorise(metered, request, desk.workspace)
-    return _Done(metered, triplets, cost_of(metered, perf_counter() - clock), desk)
+    triplets = factorise(metered, request, room.workspace)
+    return _Done(metered, triplets, cost_of(metered, perf_counter() - clock), room)

@@ -12,20 +12,23 @@ from tests.faults import Killer
 
 
 @pytest.fixture
-def small_cuts(monkeypatch):
-    """Small matrices are cut like large ones: several blocks a panel, panels a span, and spans a level of the join tree."""
-    monkeypatch.setattr(rnla.sweeps.geometry, "PANEL_BYTES", 1 << 11)
-    monkeypatch.setattr(rnla.sweeps.spans, "BLOCK_BYTES", 1 << 10)
+def small_panels(monkeypatch):
+    """Small matrices are cut like large ones: several panels a span, and several levels of the join tree."""
+    monkeypatch.setattr(rnla.sweeps.geometry, "PANEL_BYTES", 700)
 
     def cut(shape, itemsize, chunks, *, strip_bytes, whole_spans=False):
-        found = rnla.sweeps.geometry.geometry(
-            shape, itemsize, chunks, strip_bytes=strip_bytes, whole_spans=whole_spans
-        )
+        found = rnla.sweeps.geometry.geometry(shape, itemsize, chunks, strip_bytes=strip_bytes, whole_spans=whole_spans)
         if strip_bytes == IN_PARTS:
             found = replace(found, panel_rows=chunks[0], part_columns=chunks[1])
         return found if whole_spans else replace(found, span_panels=2)
 
     monkeypatch.setattr(rnla.sweeps.matrix, "geometry", cut)
+
+
+@pytest.fixture
+def small_cuts(small_panels, monkeypatch):
+    """The same, and several blocks a panel; in this process only."""
+    monkeypatch.setattr(rnla.sweeps.spans, "BLOCK_BYTES", 300)
 
 
 @pytest.fixture

@@ -24,8 +24,16 @@ from rnla.arrays import Array
 from rnla.kernels.subspaces import svd
 
 PROBES = 10
-FAILURE = 1e-6  # probability that a stated bound does not hold
+FAILURE = 5e-7  # probability that one bound does not hold; two are used together
 RESOLVED = 1e-6  # relative width of an interval that counts as resolved
+
+
+class Squared(NamedTuple):
+    """What two sweeps with the probes know: C is A^H A on the complement of the blocks K, which X contains."""
+
+    X: Array  # (n, d) orthonormal, spans K and the last block
+    Z: Array  # (n, d) A^H A X
+    CCW: Array  # (n, r) C^2 W
 
 
 class Evidence(NamedTuple):
@@ -37,7 +45,7 @@ class Evidence(NamedTuple):
     Z: Array  # (n, d) A^H A X
     W: Array  # (n, r) Gaussian probes, independent of X
     ZW: Array  # (n, r) A^H A W
-    rows: int  # m
+    squared: Squared | None = None  # more, when the probes went through two sweeps
 
 
 class Residual(NamedTuple):
@@ -74,14 +82,29 @@ class Spectrum(NamedTuple):
 
 def spectrum(evidence: Evidence) -> Spectrum:
     """Intervals of the leading eigenvalues of A^H A from what is known on X and from the probes."""
-    X, Z = evidence.X, evidence.Z
+    found = spectrum_on(evidence, evidence.X, evidence.Z, None)
+    if evidence.squared is None:
+        return found
+    other = spectrum_on(evidence, evidence.squared.X, evidence.squared.Z, evidence.squared.CCW)
+    count = min(found.ritz.size, other.ritz.size)
+    better = other.upper[:count] + other.noise[:count] < found.upper[:count] + found.noise[:count]
+    return Spectrum(
+        found.ritz[:count],
+        np.where(better, other.upper[:count], found.upper[:count]),
+        found.residuals[:count],
+        np.where(better, np.maximum(other.noise[:count], found.noise[:count]), found.noise[:count]),
+    )
+
+
+def spectrum_on(evidence: Evidence, X: Array, Z: Array, CCW: Array | None) -> Spectrum:
+    """`spectrum` from one basis; CCW, if given, is C^2 W on the complement of a part of span(X)."""
     raw = X.conj().T @ Z
     H = (raw + raw.conj().T) / 2
     theta, Y = (part[..., ::-1] for part in scipy.linalg.eigh(H))
     noise = rounding_noise(theta, Y.conj().T @ (raw - H) @ Y) + evidence.eps / 2 * np.maximum(theta, 0.0)
     R = (Z - X @ H) @ Y  # columns: residuals of the Ritz vectors
-    beta = complement_bound(evidence, H)
-    upper = arrow_eigenvalues(theta, R, beta)[: theta.size]
+    whole = X.shape[0] == X.shape[1]  # then nothing is left out
+    upper = theta if whole else arrow_eigenvalues(theta, R, complement_bound(evidence, X, Z, CCW))[: theta.size]
     residuals = np.linalg.norm(R, axis=0) / np.sqrt(np.maximum(theta, np.finfo(np.float64).tiny))
     return Spectrum(np.maximum(theta, 0.0), upper, residuals, noise)
 
@@ -103,12 +126,37 @@ def rounding_noise(theta: Array, N: Array) -> Array:
     return np.asarray(4 * (leading + through) + own * share)
 
 
-def complement_bound(evidence: Evidence, H: Array) -> float:
+def complement_bound(evidence: Evidence, X: Array, Z: Array, CCW: Array | None) -> float:
     """beta: upper bound on the largest eigenvalue of A^H A on the complement of span(X)."""
-    X, Z = evidence.X, evidence.Z
-    certain = max(evidence.energy - float(np.trace(H).real), 0.0) + 64 * np.finfo(np.float64).eps * evidence.energy
+    known = float(np.sum(X.conj() * Z).real)  # the trace of X^H A^H A X
+    certain = max(evidence.energy - known, 0.0) + 64 * np.finfo(np.float64).eps * evidence.energy
+    if CCW is not None:  # C^2 has the squares of C's eigenvalues
+        return min(certain, float(np.sqrt(top_eigenvalue_bound(CCW))))
     PW = evidence.ZW - Z @ (X.conj().T @ evidence.W)  # A^H A (I - P) W
     return min(certain, top_eigenvalue_bound(PW - X @ (X.conj().T @ PW)))
+
+
+def remainder_bound(evidence: Evidence, s: Array, Vh: Array) -> float:
+    """Bound on the largest eigenvalue of D = A^H A - V S^2 V^H = A^H (I - U U^H) A, as for A^H A itself.
+
+    D is known on X, and on the complement it is at most A^H A.
+    """
+    bases: list[tuple[Array, Array, Array | None]] = [(evidence.X, evidence.Z, None)]
+    if evidence.squared is not None:
+        bases.append((evidence.squared.X, evidence.squared.Z, evidence.squared.CCW))
+    return min(_remainder_on(evidence, s, Vh, X, Z, CCW) for X, Z, CCW in bases)
+
+
+def _remainder_on(evidence: Evidence, s: Array, Vh: Array, X: Array, Z: Array, CCW: Array | None) -> float:
+    DX = Z - Vh.conj().T @ (s[:, None] ** 2 * (Vh @ X))
+    raw = X.conj().T @ DX
+    H = (raw + raw.conj().T) / 2
+    if X.shape[0] == X.shape[1]:
+        last = H.shape[0] - 1
+        return max(float(scipy.linalg.eigvalsh(H, subset_by_index=[last, last])[0]), 0.0)
+    theta, Y = scipy.linalg.eigh(H)
+    beta = complement_bound(evidence, X, Z, CCW)
+    return max(float(arrow_eigenvalues(theta, (DX - X @ H) @ Y, beta)[0]), 0.0)
 
 
 def arrow_eigenvalues(theta: Array, R: Array, beta: float) -> Array:
@@ -154,6 +202,7 @@ def certificate(
     bounds = [max(error, floor)]
     if isinstance(evidence, Evidence):
         bounds += [probed_bound(evidence, s, Vh, k, kept) for kept in (k, s.size)]
+        bounds.append(float(np.sqrt(remainder_bound(evidence, s[:k], Vh[:k]) + known.noise[:1].sum())))
     else:
         bounds.append(float(np.sqrt(residual_bound(evidence, s) + (s[k] ** 2 if s.size > k else 0.0))))
     return Certificate(

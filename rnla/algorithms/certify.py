@@ -2,9 +2,9 @@
 
 With E = A - U diag(s) Vt, whatever U and V are (orthonormal or not):
 ||E||_F^2 = ||A||_F^2 - 2 Re tr(diag(s) U^H A V) + ||U diag(s) Vt||_F^2, and probes give
-||E||_2^2 <= ||E^H E W||_2 / sqrt(q) as in `certificate`. Intervals come from the basis V as there: H = (A V)^H (A V), and
-A^H A V = A^H U diag(s) + A^H D with D = A V - U diag(s), so that the off-diagonal block is known up to ||A||_2 ||D||_F. Residuals are
-(||A v_i - s_i u_i||^2 + ||A^H u_i - s_i v_i||^2)^1/2.
+||E||_2^2 <= ||E^H E W||_2 / sqrt(q) as in `certificate`. Intervals come from the basis V as there:
+H = (A V)^H (A V), and A^H A V = A^H U diag(s) + A^H D with D = A V - U diag(s), so the off-diagonal block is known up to ||A||_2 ||D||_F.
+Residuals are (||A v_i - s_i u_i||^2 + ||A^H u_i - s_i v_i||^2)^1/2.
 """
 
 from __future__ import annotations

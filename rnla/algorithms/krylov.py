@@ -1,6 +1,6 @@
 """Block Krylov, subspace iteration and the exact Gram matrix: one method with three kinds of step.
 
-Each sweep gives Z = A^H A Q for a block Q. Musco and Musco (2015) use all blocks K = [Q_0 Q_1 ...] at once. We depart in
+Each sweep gives Z = A^H A Q for a block Q. Musco and Musco (2015) use all blocks K = [Q_0 Q_1 ...]. We depart in
 three places. (1) One read a sweep, since A Q is never needed except in the last. (2) The last block is not the next
 Krylov block but the l leading right singular vectors of (A K)'s projection B = T^H [Z_0 Z_1 ...]^H (T whitens K^H Z):
 half a power step beyond Ritz vectors, known without a read, and graded, which keeps float32 safe. (3) When the modes
@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from rnla.algorithms.certificate import PROBES, Evidence, joint_basis
+from rnla.algorithms.certificate import PROBES, Evidence, Squared, joint_basis
 from rnla.arrays import Array, accumulator_dtype, real_eps
 from rnla.kernels.subspaces import Factors, factors, orth, ritz_factors
 from rnla.streams import normal
@@ -28,7 +28,6 @@ from rnla.sweeps.source import Tall, Workspace
 
 Kind = Literal["krylov", "subspace", "gram"]
 UNRESOLVED = 1000.0  # modes with (sigma_k / sigma_1)^2 below this many roundings need more precision
-HARMLESS = 1e-11  # the same for eigenvalues of the exact Gram matrix in float64
 
 
 class State(NamedTuple):
@@ -50,6 +49,9 @@ class State(NamedTuple):
     G: Array  # (l, l) Y^H Y of the last sweep
     ZQ: Array  # (n, l) A^H A Q of the last sweep
     ZW: Array  # (n, r) A^H A W of the probes
+    W2: Array  # (n, r) C W / turn, C being A^H A on the complement of K; empty if never computed
+    ZW2: Array  # (n, r) A^H A W2
+    turn: float  # length of the columns of C W, about
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,9 @@ class Krylov:
             G=square,
             ZQ=none,
             ZW=none,
+            W2=none,
+            ZW2=none,
+            turn=1.0,
         )
 
     def done(self, state: State) -> bool:
@@ -144,24 +149,27 @@ class Krylov:
         return self._prepared(state, K, Z)
 
     def _after_gram(self, state: State, C: Array) -> State:
-        """With all of A^H A known: its leading eigenvectors, and the last sweep next if they are accurate."""
+        """With all of A^H A known: its leading eigenvectors, and the last sweep next.
+
+        Eigenvectors below eps lambda_1 are rounding, but those above have almost nothing of the large ones in them, and
+        the last sweep starts from there with graded columns: singular values down to 1e-7 sigma_1 come out right.
+        """
         w, V = np.linalg.eigh((C + C.conj().T) / 2)
         V = V[:, ::-1]
         k = self.k or self._rank(np.sqrt(np.maximum(w[::-1], 0.0)), state.energy) or C.shape[0]
         width = min(k + self.oversample, C.shape[0])
-        worst = float(w[::-1][min(k, w.size) - 1])
-        harmless = worst >= HARMLESS * float(w[-1]) or w[-1] <= 0 or self.sweeps <= 2
-        return state._replace(K=np.eye(C.shape[0], dtype=C.dtype), Z=C, Q=V[:, :width], last=bool(harmless))
+        return state._replace(K=np.eye(C.shape[0], dtype=C.dtype), Z=C, Q=V[:, :width], last=True)
 
     def _middle(self, state: State) -> State:
         A = self.view(state)
-        (Z,) = A.sweep(Gram(state.Q))
-        state = state._replace(sweeps=state.sweeps + 1)
+        l = state.Q.shape[1]
+        probed = self.kind == "krylov" and state.sweeps + 1 == self.sweeps - 1
+        X = np.hstack([state.Q, probes(self.seed, A.shape[1], A)]) if probed else state.Q
+        (Z,) = A.sweep(Gram(X))
+        state = state._replace(sweeps=state.sweeps + 1, ZW=Z[:, l:])
+        Z = Z[:, :l]
         if self.kind == "krylov":
             return self._prepared(state, np.hstack([state.K, state.Q]), np.hstack([state.Z, Z]))
-        if self.kind == "gram":  # orthogonal iteration on what the Gram matrix's rounding hid
-            Q = rounded(orth(Z), A)
-            return state._replace(Q=Q, last=state.sweeps >= self.sweeps - 1)
         return self._prepared(state, state.Q, Z)
 
     def _prepared(self, state: State, K: Array, Z: Array) -> State:
@@ -179,21 +187,37 @@ class Krylov:
         final = min((rank or K.shape[1]) + self.oversample, K.shape[0])
         leading = seen.Vh[:final].conj().T
         if leading.shape[1] < final:  # directions under the rounding of K^H Z: take them as they come
-            leading = np.hstack([leading, orth(np.hstack([fresh, K]), against=orth(leading))])[:, :final]
-        return state._replace(Q=rounded(orth(leading), self.view(state)), last=True)
+            leading = np.hstack([leading, orth(np.hstack([fresh, K]), against=leading)])[:, :final]
+        state = self._probed_again(state) if state.ZW.shape[1] else state
+        return state._replace(Q=rounded(leading, self.view(state)), last=True)
+
+    def _probed_again(self, state: State) -> State:
+        """C W for the last sweep, so that it gives C^2 W."""
+        A = self.view(state)
+        X, Z = joint_basis([(state.K, state.Z)], 0.0)
+        W = probes(self.seed, A.shape[1], A)
+        CW = state.ZW - Z @ (X.conj().T @ W)
+        CW -= X @ (X.conj().T @ CW)
+        turn = float(np.linalg.norm(CW)) / np.sqrt(CW.size) or 1.0
+        return state._replace(W2=rounded(CW / turn, A), turn=turn)
 
     def _last(self, state: State) -> State:
         A = self.view(state)
         n, l = state.Q.shape
-        W = probes(self.seed, n, A)
-        X = np.hstack([state.Q, W])
+        again = state.W2.shape[1] > 0
+        X = np.hstack([state.Q, state.W2 if again else probes(self.seed, n, A)])
         Y = self.workspace.tall("Y", (A.shape[0], l), A.dtype, A.geometry.tall_rows)
         products: list[Product] = [Right(X, Y, columns=l), Gram(X), Inner(X), SumOfSquares()]
         if self.own_moments is not None:
             products.append(OwnMoments(self.own_moments))
         _, Z, G, energy, *_ = A.sweep(*products)
         return state._replace(
-            sweeps=state.sweeps + 1, finished=True, energy=energy, G=G[:l, :l], ZQ=Z[:, :l], ZW=Z[:, l:]
+            sweeps=state.sweeps + 1,
+            finished=True,
+            energy=energy,
+            G=G[:l, :l],
+            ZQ=Z[:, :l],
+            **({"ZW2": Z[:, l:]} if again else {"ZW": Z[:, l:]}),
         )
 
     def _within(self, s: Array, energy: float) -> bool:
@@ -224,6 +248,15 @@ def probes(seed: int, n: int, A: Matrix) -> Array:
     return rounded(normal(seed, "probes", n, PROBES, complex_=A.dtype.kind == "c"), A)
 
 
+def _squared(state: State, cut: float) -> Squared | None:
+    """What the probes of the last two sweeps know of C^2, C being A^H A on the complement of the blocks K."""
+    if not state.ZW2.shape[1]:
+        return None
+    K, Z = joint_basis([(state.K, state.Z)], 0.0)
+    CCW = state.turn * (state.ZW2 - K @ (K.conj().T @ state.ZW2))
+    return Squared(*joint_basis([(K, Z), (state.Q, state.ZQ)], cut), CCW)
+
+
 class Extracted(NamedTuple):
     """The factors of the last sweep and what the certificate needs."""
 
@@ -239,11 +272,12 @@ def extract(method: Krylov, state: State) -> Extracted:
     A = method.view(state)
     eps = real_eps(A.dtype)
     found = factors(state.G, state.ZQ, 1e-13)
+    cut = 1e-2 if eps > 1e-10 else 1e-5
     if method.kind == "gram":
         X, Z = state.K, state.Z
     else:
-        X, Z = joint_basis([(state.Q, state.ZQ), (state.K, state.Z)], 1e-2 if eps > 1e-10 else 1e-5)
+        X, Z = joint_basis([(state.Q, state.ZQ), (state.K, state.Z)], cut)
     n = A.shape[1]
-    evidence = Evidence(state.energy, eps, X, Z, probes(method.seed, n, A), state.ZW, A.shape[0])
+    evidence = Evidence(state.energy, eps, X, Z, probes(method.seed, n, A), state.ZW, _squared(state, cut))
     Y = method.workspace.tall("Y", (A.shape[0], state.Q.shape[1]), A.dtype, A.geometry.tall_rows)
     return Extracted(found, evidence, Y, state.unit, A)

@@ -133,11 +133,13 @@ def integer(value: Any, name: str) -> int:
 def oriented(A: Matrix) -> tuple[Matrix, bool]:
     """A or its transpose, whichever is swept well, and whether it is the transpose.
 
-    Along the longer side, unless strips fit only along the other and the sides are not far apart.
+    Along the longer side, unless strips fit only along the other and the sides are not far apart, or the view needs
+    whole rows and strips along the longer side do not fit.
     """
     m, n = A.shape
     along, across = (A, A.T) if m >= n else (A.T, A)
-    if along.geometry.reads == 2 and across.geometry.reads == 1 and max(m, n) <= 4 * min(m, n):
+    fits = across.geometry.reads == 1 and max(m, n) <= 4 * min(m, n)
+    if along.geometry.reads == 2 and (fits or along.needs_whole_rows):
         along = across
     return along, along.shape != A.shape or (m == n and along is not A)
 
@@ -153,7 +155,8 @@ def chosen(A: Matrix, request: Request) -> tuple[str, str]:
         method = "gram"
         why = (
             f"the short side has {n} <= {GRAM_COLUMNS} columns, so A^T A fits and its eigenvectors are exact to "
-            "rounding; a second sweep gives the other factor and takes the squaring of the condition number back"
+            "rounding; a second sweep gives the other factor and, with graded columns, singular values down to 1e-7 of "
+            "the largest (for smaller ones, method krylov)"
         )
     else:
         method, why = "krylov", "fused block Krylov: one read for each step, all blocks used"

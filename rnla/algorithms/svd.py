@@ -87,7 +87,7 @@ def _iterated(
         workspace,
         request.k,
         width_of(A, request),
-        max(sweeps_of(method, request), request.passes),
+        sweeps_of(method, request),
         request.oversample,
         request.seed,
         method,  # type: ignore[arg-type]

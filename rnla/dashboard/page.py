@@ -54,6 +54,9 @@ tbody th { font-weight: 400; border-bottom-color: var(--grid); }
 code { font: .9em ui-monospace, "Noto Sans Mono", "Liberation Mono", Menlo, monospace; overflow-wrap: anywhere; }
 .good { color: var(--good); } .bad { color: var(--bad); } td.good, td.bad { font-weight: 600; }
 summary { cursor: pointer; color: var(--c1); font-size: .9rem; margin: .4rem 0; }
+@media print { .pair { grid-template-columns: 1fr 1fr; gap: .8rem; } .pair figure { margin-top: .5rem; }
+  h2 { margin-top: 1.2rem; } h3 { break-after: avoid; } .wide { overflow: visible; } table { font-size: 8pt; }
+  th, td { padding-right: .5rem; } }
 """
 
 

@@ -180,7 +180,7 @@ def compared(name: str, promised: Any, measured: Any, spell: Any) -> list[str]:
 def rate(cost: Mapping[str, Any]) -> str:
     """Bytes read in each second."""
     read, seconds = cost.get("bytes_read"), cost.get("seconds")
-    return f"{spelt_bytes(read / seconds)}/s" if known(read) and known(seconds) and seconds > 0 else "not known"  # type: ignore[operator]
+    return f"{spelt_bytes(read / seconds)}/s" if known(read) and known(seconds) and seconds > 0 else "not known"
 
 
 def details(plan: Mapping[str, Any]) -> str:

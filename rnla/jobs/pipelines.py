@@ -11,6 +11,7 @@ import difflib
 import types
 import typing
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any, Literal
@@ -57,19 +58,32 @@ class Pipeline:
     tall: dict[str, tuple[str, str]]  # tall arrays of the result and their dimension names
 
 
+def names() -> tuple[str, ...]:
+    """Names of the pipelines that are installed."""
+    return tuple(sorted({point.name for point in entry_points(group=GROUP)}))
+
+
 def pipelines() -> dict[str, Pipeline]:
-    """All pipelines that are installed, by name."""
-    found = {point.name: point for point in entry_points(group=GROUP)}
-    return {name: found[name].load() for name in sorted(found)}
+    """All pipelines that are installed and can be loaded, by name; one that cannot is told when it is asked for."""
+    found = {}
+    for name in names():
+        with suppress(ConfigError):
+            found[name] = pipeline(name)
+    return found
 
 
 def pipeline(name: str) -> Pipeline:
     """The pipeline of this name."""
-    known = pipelines()
-    if name not in known:
-        msg = f"unknown pipeline {name!r}{_nearest(name, known)}; known are {', '.join(known)}"
+    points = [point for point in entry_points(group=GROUP) if point.name == name]
+    if not points:
+        msg = f"unknown pipeline {name!r}{_nearest(name, names())}; known are {', '.join(names())}"
         raise ConfigError(msg)
-    return known[name]
+    try:
+        loaded: Pipeline = points[0].load()
+    except Exception as error:  # a plug-in may fail in any way
+        msg = f"pipeline {name!r} of {points[0].value} cannot be loaded: {error}; update or remove that package"
+        raise ConfigError(msg) from error
+    return loaded
 
 
 def configured(chosen: Pipeline, options: Mapping[str, Any]) -> Any:

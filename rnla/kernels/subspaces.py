@@ -25,7 +25,8 @@ def orth(A: Array, against: Array | None = None) -> Array:
     """Orthonormal basis of the columns of A, less their part in span(against): (n, l) -> (n, r), r <= l.
 
     Columns are brought to the same length first, so that graded columns keep their small ones. Directions that vanish
-    to rounding are dropped: a basis that pretends to them inflates singular values.
+    to rounding are dropped: a basis that pretends to them inflates singular values. The basis is ordered by what A has
+    in each direction, so that products with it come out graded, which is what keeps float32 safe.
     """
     Q = _unit_columns(A)
     if against is not None and against.shape[1]:
@@ -40,7 +41,7 @@ def orth(A: Array, against: Array | None = None) -> Array:
         if against is not None and against.shape[1]:
             Q = Q - against @ (against.conj().T @ Q)
             Q = _unit_columns(Q, 0.5)  # what was mostly rounding lies in span(against) again
-    return Q
+    return np.asarray(Q @ svd(Q.conj().T @ A)[0]) if Q.shape[1] else Q
 
 
 def _unit_columns(A: Array, floor: float = 0.0) -> Array:

@@ -116,16 +116,24 @@ class Sparse:
             raise UnsupportedError(msg)
         self.rows = rows
         self.stored = raw.tocsr().astype(dtype)
+        if not self.stored.has_canonical_format:
+            self.stored.sum_duplicates()
         count, n = self.stored.shape
         wide = accumulator_dtype(dtype)
-        self.multiplier = np.broadcast_to(np.asarray(transform.multiplier(), dtype=np.float64), (n,))
+        if transform.unit != 1.0:  # here and not in the multiplier, so that squares of entries stay in range
+            self.stored.data *= transform.unit
+        self.unit = transform.unit
+        self.multiplier = np.ones(n) if transform.scale is None else transform.scale
         self.weights = np.ones(count) if transform.weights is None else transform.weights[rows]
-        self.centre = np.zeros(n, wide) if transform.centre is None else transform.centre
-        self.row_centre = np.zeros(count, wide) if transform.row_centre is None else transform.row_centre[rows]
+        self.centre = np.zeros(n, wide) if transform.centre is None else transform.centre * self.unit
+        self.row_centre = (
+            np.zeros(count, wide) if transform.row_centre is None else transform.row_centre[rows] * self.unit
+        )
         self.own = None if transform.own_rows == "no" else self._row_moments()
         if self.own is not None:
-            self.row_centre = self.row_centre if transform.own_rows == "scale" else self.own.mean
+            self.row_centre = self.row_centre if transform.own_rows == "scale" else self.own.mean * self.unit
             self.weights = self.weights if transform.own_rows == "centre" else self.weights / self.own.spread
+        self.rows_alike = not self.row_centre.any() and bool(np.all(self.weights == 1))
         self.plain = not (self.centre.any() or self.row_centre.any())
         self._products: dict[int, Array] = {}
 
@@ -134,9 +142,10 @@ class Sparse:
         wide = self.stored.astype(accumulator_dtype(self.dtype))
         mean = np.asarray(wide.sum(axis=1)).ravel() / n
         shift = np.repeat(mean, np.diff(wide.indptr))
-        wide.data = abs(wide.data - shift) ** 2 - abs(shift) ** 2
-        squares = np.asarray(wide.real.sum(axis=1)).ravel() + n * abs(mean) ** 2
-        return RowMoments(mean, spread_of(np.maximum(squares, 0.0), np.asarray(float(n))))
+        absent = n - np.diff(wide.indptr)
+        wide.data = abs(wide.data - shift) ** 2
+        squares = np.asarray(wide.real.sum(axis=1)).ravel() + absent * abs(mean) ** 2
+        return RowMoments(mean / self.unit, spread_of(squares, np.asarray(float(n)), mean) / self.unit)
 
     @property
     def dtype(self) -> DType:
@@ -174,7 +183,7 @@ class Sparse:
             + 2 * (self.centre.conj() * (weights @ self.row_centre)).real
             + weights @ np.abs(self.row_centre) ** 2
         )
-        return np.asarray((changes + constant) * self.multiplier**2)
+        return np.maximum((changes + constant) * self.multiplier**2, 0.0)
 
     def squared_rows(self) -> Array:
         """Sum over columns of w_i^2 |s_ij - c_j - r_i|^2 d_j^2: (p,)."""
@@ -185,7 +194,7 @@ class Sparse:
             + 2 * (self.row_centre.conj() * (squares @ self.centre)).real
             + squares.sum() * np.abs(self.row_centre) ** 2
         )
-        return np.asarray((changes + constant) * self.weights**2)
+        return np.maximum((changes + constant) * self.weights**2, 0.0)
 
     def _changes(self) -> Any:
         """|s - c - r|^2 - |c + r|^2 on the nonzeros; elsewhere an entry is -(c + r)."""
@@ -195,10 +204,10 @@ class Sparse:
         return wide.real
 
     def centred_here(self) -> tuple[Sparse, Array]:
-        """The block about its own column means, and those means (of a view without other changes but its unit)."""
+        """The block about its own column means, and those means (of a view whose rows are not weighted)."""
         mean = np.asarray(self.stored.sum(axis=0, dtype=accumulator_dtype(self.dtype))).ravel() / self.stored.shape[0]
-        unit = float(self.multiplier[0]) if self.multiplier.size else 1.0
-        return Sparse(self.stored, self.rows, self.dtype, Transform(centre=mean, unit=unit)), mean * unit
+        view = Transform(centre=mean, scale=self.multiplier)
+        return Sparse(self.stored, self.rows, self.dtype, view), (mean - self.centre) * self.multiplier
 
     def dense(self) -> Array:
         """The block as one dense array; for methods that need one, on few rows."""

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from rnla.arrays import Array, DType, accumulator_dtype, working_dtype
-from rnla.errors import NonFiniteError, RequestError
+from rnla.errors import NonFiniteError, RequestError, UnsupportedError
 from rnla.sweeps.geometry import STRIP_BYTES, Geometry, geometry
 from rnla.sweeps.products import Product
 from rnla.sweeps.runners import Progress, Runner, Threads
@@ -97,6 +97,12 @@ class Matrix:
         return self.axis == "rows" and (self.centring or self.scaling)
 
     @property
+    def needs_whole_rows(self) -> bool:
+        """Whether a panel must hold whole rows, because they are centred, scaled or imputed by their own means."""
+        imputing = self.transform.missing == "impute-mean" and self.transform.fill is None
+        return self.axis == "rows" and (self.centring or self.scaling or imputing)
+
+    @property
     def T(self) -> Matrix:
         """The transpose: the same data, swept along its other side."""
         if self.transform.fill is not None:
@@ -121,7 +127,7 @@ class Matrix:
         """
         self._unweighted("centred")
         if mean is None:
-            return replace(self, centring=True)
+            return replace(self, centring=True, transform=replace(self.transform, centre=None))
         return replace(self, transform=replace(self.transform, centre=_vector(mean, self.shape[1], "mean")))
 
     def scaled(self, scale: Any = None) -> Matrix:
@@ -212,6 +218,7 @@ class Matrix:
         def cast(X: Array) -> Array:
             return casts.setdefault(id(X), np.ascontiguousarray(X, dtype=self.dtype))
 
+        self._check_means()
         transform = self.transform
         if self.own_means:
             own = {(True, False): "centre", (True, True): "standardise", (False, True): "scale"}
@@ -224,6 +231,16 @@ class Matrix:
             tuple(p.cast(cast) for p in products),
             allow_nonfinite,
         )
+
+    def _check_means(self) -> None:
+        if not self.settled:
+            msg = (
+                "this view's means are not known yet: give them, A.centred(mean), or let rnla.svd or rnla.pca find them"
+            )
+            raise RequestError(msg)
+        if self.needs_whole_rows and self.geometry.reads == 2:
+            msg = "rows are read in parts here, so their own means are not known: rechunk the store to panels of whole rows"
+            raise UnsupportedError(msg)
 
     def _runner(self) -> Runner:
         if isinstance(self.source, Resident):

@@ -223,7 +223,7 @@ class Moments(Sum):
 
     def panel(self, block: Block) -> ColumnMoments:
         """Moments of the block about its own mean."""
-        if isinstance(block, Sparse):
+        if isinstance(block, Sparse) and block.rows_alike:
             return _sparse_moments(block)
         if isinstance(block, Strip):
             parts = [self.panel(part) for _, part in block.parts()]
@@ -295,11 +295,10 @@ def tall_rows(Y: Tall, rows: slice) -> Array:
 
 def _sparse_moments(block: Sparse) -> ColumnMoments:
     stored = block.stored.astype(accumulator_dtype(block.dtype))
-    rows = stored.shape[0]
+    rows, n = stored.shape
     mean = np.asarray(stored.sum(axis=0)).ravel() / rows
-    shift = mean[stored.indices]
-    changes = scipy.sparse.csr_matrix(
-        (np.abs(stored.data - shift) ** 2 - np.abs(shift) ** 2, stored.indices, stored.indptr), shape=stored.shape
-    )
-    deviation = np.asarray(changes.sum(axis=0)).ravel() + rows * np.abs(mean) ** 2
-    return ColumnMoments(np.full(stored.shape[1], float(rows)), mean, np.maximum(deviation, 0.0))
+    squares = np.abs(stored.data - mean[stored.indices]) ** 2
+    there, seen = (np.bincount(stored.indices, weights, minlength=n) for weights in (None, squares))
+    deviation = seen + (rows - there) * np.abs(mean) ** 2  # entries that are not stored are zero
+    count, by = np.full(n, float(rows)), block.multiplier
+    return ColumnMoments(count, (mean - block.centre) * by, deviation * by**2)

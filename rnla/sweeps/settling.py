@@ -61,7 +61,7 @@ def _first_centred(A: Matrix, Q: Array | None) -> Settled:
     centre = moments.mean / (view.transform.unit * np.where(kept > 0, kept, 1.0))
     energy = float(moments.deviation.sum())
     if A.scaling:
-        spread = spread_of(moments.deviation, moments.present) / view.transform.unit
+        spread = spread_of(moments.deviation, moments.present, moments.mean) / view.transform.unit
         scale = (1.0 if scale is None else scale) / spread
         Z = Z * scale[:, None]
         Q, Z = (None, Z * scale) if Q is None else (Q / scale[:, None], Z)
@@ -81,7 +81,7 @@ def settled_by_moments(A: Matrix) -> Matrix:
     mean = moments.mean / A.transform.unit
     scale = A.transform.scale
     if A.scaling:
-        spread = spread_of(moments.deviation, moments.present) / A.transform.unit
+        spread = spread_of(moments.deviation, moments.present, moments.mean) / A.transform.unit
         scale = (1.0 if scale is None else scale) / spread
     transform = replace(
         A.transform,

@@ -161,9 +161,9 @@ def _checked(block: Block, work: Work) -> Tally:
     if isinstance(block, Strip):
         array = np.concatenate([part.array for _, part in block.parts()], axis=1)
     else:
-        array = block.stored.data[None, :] if isinstance(block, Sparse) else block.dense()
+        array = block.stored.data[None, :] if isinstance(block, Sparse) and block.plain else block.dense()
     count, positions = nonfinite_positions(array, FIRST_POSITIONS)
-    if count and isinstance(block, Sparse):
+    if count and isinstance(block, Sparse) and block.plain:
         coordinates = block.stored.tocoo()
         positions = [(int(coordinates.row[j]), int(coordinates.col[j])) for _, j in positions]
     first = block.rows.start

@@ -104,14 +104,17 @@ def row_moments(block: Array, absent: Array | None = None) -> RowMoments:
     if absent is None:
         mean = wide.mean(axis=1)
         squares = squared_column_norms((wide - mean[:, None]).T)
-        return RowMoments(mean, spread_of(squares, np.asarray(float(block.shape[1]))))
+        return RowMoments(mean, spread_of(squares, np.asarray(float(block.shape[1])), mean))
     count = np.maximum((~absent).sum(axis=1), 1)
     mean = np.where(absent, 0.0, wide).sum(axis=1) / count
     squares = squared_column_norms(np.where(absent, 0.0, wide - mean[:, None]).T)
-    return RowMoments(mean, spread_of(squares, count))
+    return RowMoments(mean, spread_of(squares, count, mean))
 
 
-def spread_of(deviation: Array, count: Array) -> Array:
-    """Standard deviation from sums of squared deviations (divisor: count); 1 for a constant column, as scikit-learn."""
+def spread_of(deviation: Array, count: Array, mean: Array) -> Array:
+    """Standard deviation from sums of squared deviations (divisor: count); 1 for a constant column, as scikit-learn.
+
+    A column is constant when what deviates is the rounding of its mean: at most count eps |mean|.
+    """
     spread = np.sqrt(deviation / np.maximum(count, 1.0))
-    return np.where(spread > 0, spread, 1.0)
+    return np.where(spread > count * np.finfo(np.float64).eps * np.abs(mean), spread, 1.0)

@@ -32,7 +32,7 @@ from tests.tolerances import sum_rounding
 
 pytestmark = pytest.mark.usefixtures("small_cuts")
 
-SHAPES = {"tall": (257, 19), "wide": (19, 257), "square": (64, 64), "one row": (1, 23), "one column": (61, 1)}
+SHAPES = {"tall": (131, 11), "wide": (11, 131), "square": (32, 32), "one row": (1, 23), "one column": (61, 1)}
 DTYPES = ("f8", "f4", "i1", "u1", "i8", "?", "f2", "c8", "c16")
 
 
@@ -179,6 +179,9 @@ class Sides:
             mean, np.where(std > 0, std, 1.0), rng.standard_normal(n), 0.5 + rng.random(n), 0.5 + rng.random(m)
         )
 
+    def magnitudes(self):
+        return replace(self, mean=np.abs(self.mean), given=np.abs(self.given))
+
 
 VIEWS = {
     "as it is": (lambda A, s: A, lambda A, s, minus: A),
@@ -196,6 +199,10 @@ VIEWS = {
         lambda A, s, minus: s.rows[:, None] * minus(A, s.given) * s.columns,
     ),
     "centred": (lambda A, s: A.centred(), lambda A, s, minus: minus(A, s.mean)),
+    "centred twice": (lambda A, s: A.centred(s.given).centred(), lambda A, s, minus: minus(A, s.mean)),
+    "centred, columns weighted": (
+        lambda A, s: A.centred().weighted(columns=s.columns), lambda A, s, minus: minus(A, s.mean) * s.columns
+    ),
     "scaled": (lambda A, s: A.scaled(), lambda A, s, minus: A / s.std),
     "centred, scaled": (lambda A, s: A.centred().scaled(), lambda A, s, minus: minus(A, s.mean) / s.std),
     "centred, scaled, weighted": (
@@ -204,9 +211,11 @@ VIEWS = {
     ),
 }  # fmt: skip
 VIEWED = ("numpy", "numpy, by columns", "sparse csr", "zarr v3, ragged", "zarr v3, in parts", "dask")
-WITH_VIEWS = [(backend, shape, "f8") for backend in VIEWED for shape in SHAPES] + [
-    (backend, "tall", dtype) for backend in VIEWED for dtype in ("f4", "i1", "c16")
-]
+WITH_VIEWS = (
+    [(backend, "tall", "f8") for backend in VIEWED]
+    + [(backend, shape, "f8") for backend in ("numpy", "sparse csr", "zarr v3, in parts") for shape in SHAPES]
+    + [(backend, "tall", dtype) for backend in ("numpy", "sparse csr", "zarr v3, in parts") for dtype in ("f4", "i1", "c16")]
+)
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -215,7 +224,7 @@ def test_products_of_views_equal_their_definitions(tmp_path, backend, shape, dty
     A = random_of(dtype, SHAPES[shape])
     sides, (taken, defined) = Sides.of(wide(A)), VIEWS[view]
     opened = BACKENDS[backend](A, tmp_path)
-    B, magnitude = (defined(M, sides, sign) for M, sign in ((wide(A), np.subtract), (np.abs(wide(A)), np.add)))
+    B, magnitude = defined(wide(A), sides, np.subtract), defined(np.abs(wide(A)), sides.magnitudes(), np.add)
     products = [name for name in TABLE if name not in PLAIN]
     matrix = settled_by_moments(taken(opened, sides))
     check(matrix, B, magnitude, swept(matrix, products))
@@ -231,7 +240,8 @@ MISSING = {
     "mask": (lambda A, s: A, lambda A, s, minus: np.where(np.isfinite(A), A, 0)),
     "mask, centred": (lambda A, s: A.centred(), lambda A, s, minus: np.where(np.isfinite(A), minus(A, s.mean), 0)),
     "mask, centred, scaled": (
-        lambda A, s: A.centred().scaled(), lambda A, s, minus: np.where(np.isfinite(A), minus(A, s.mean) / s.std, 0)
+        lambda A, s: A.centred().scaled(),
+        lambda A, s, minus: np.where(np.isfinite(A), minus(np.where(np.isfinite(A), A, 0), s.mean) / s.std, 0),
     ),
     "impute-mean": (lambda A, s: A, lambda A, s, minus: np.where(np.isfinite(A), A, s.mean)),
     "impute-mean, centred": (
@@ -251,8 +261,7 @@ def test_missing_entries_are_treated_as_asked(tmp_path, backend, dtype, view):
     opened = BACKENDS[backend](A, tmp_path)
     opened = replace(opened, transform=replace(opened.transform, missing=view.split(",")[0]))
     sides = Sides.of(wide(A))
-    magnitudes = replace(sides, mean=np.abs(sides.mean))
-    B, magnitude = defined(wide(A), sides, np.subtract), defined(np.abs(wide(A)), magnitudes, np.add)
+    B, magnitude = defined(wide(A), sides, np.subtract), defined(np.abs(wide(A)), sides.magnitudes(), np.add)
     products = [name for name in TABLE if name not in PLAIN]
     matrix = settled_by_moments(taken(opened, sides))
     check(matrix, B, magnitude, swept(matrix, products))
@@ -276,22 +285,20 @@ def test_means_and_deviations_of_a_turned_view_are_written_row_by_row(tmp_path, 
     assert np.abs(into.array[:, 1] - A.std(axis=0)).max() <= bound
 
 
-@pytest.mark.parametrize("view", ["centred", "scaled", "centred, scaled", "centred, scaled, weighted", "centred at"])
+@pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize("backend", ["numpy", "sparse csr", "zarr v3, ragged", "zarr v3, in parts", "dask"])
 @pytest.mark.parametrize("dtype", ["f8", "f4", "c16"])
 def test_the_first_sweep_gives_gram_and_energy_of_a_view_with_unknown_means(tmp_path, backend, dtype, view):
     A = random_of(dtype, SHAPES["tall"])
     sides, (taken, defined) = Sides.of(wide(A)), VIEWS[view]
-    B, magnitude = (defined(M, sides, sign) for M, sign in ((wide(A), np.subtract), (np.abs(wide(A)), np.add)))
+    B, magnitude = defined(wide(A), sides, np.subtract), defined(np.abs(wide(A)), sides.magnitudes(), np.add)
     Q = Operands.of(B.shape, dtype == "c16").X
     found = first_sweep(taken(BACKENDS[backend](A, tmp_path), sides), Q)
     assert found.matrix.settled
     rounding = sum_rounding(dtype, sum(A.shape))
-    seen = np.abs(magnitude)
-    assert np.all(
-        np.abs(found.Z - B.conj().T @ (B @ found.Q)) <= rounding * (seen.T @ (seen @ np.abs(found.Q)))
-    )
-    assert abs(found.energy - (np.abs(B) ** 2).sum()) <= rounding * (seen**2).sum()
+    bound = rounding * (magnitude.T @ (magnitude @ np.abs(found.Q)))
+    assert np.all(np.abs(found.Z - B.conj().T @ (B @ found.Q)) <= bound)
+    assert abs(found.energy - (np.abs(B) ** 2).sum()) <= rounding * (magnitude**2).sum()
 
 
 def test_products_that_share_an_operand_share_its_multiplication(monkeypatch):
@@ -306,8 +313,10 @@ def test_products_that_share_an_operand_share_its_multiplication(monkeypatch):
     monkeypatch.setattr(np, "dot", counted)
     matrix = BACKENDS["numpy"](A, None)
     matrix.sweep(Right(X, tall(40, 2, "f8")), Gram(X), Inner(X), SumOfSquares())
-    blocks = sum(-(-len(range(*rows.indices(40))) // 10) for rows in matrix.geometry.panels(slice(0, 40)))
-    assert sum(shape == X.shape for shape in calls) == blocks  # A_i X once for each block
+    seen = calls.count(X.shape)
+    calls.clear()
+    matrix.sweep(Right(X, tall(40, 2, "f8")))
+    assert seen == calls.count(X.shape) > 1  # A_i X once for each block, however many products ask for it
 
 
 def test_a_view_whose_means_are_not_known_cannot_be_swept_as_if_it_were_not_centred():
