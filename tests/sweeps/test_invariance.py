@@ -112,9 +112,9 @@ def test_a_worker_killed_in_the_middle_does_not_change_a_bit(tmp_path, room, sto
     log = tmp_path / "log"
     disturbed = watched(room.matrix(store), log, Fault(10, "kill"), Fault(40, "EIO"))
     assert same_bits(factored(disturbed), undisturbed)
-    readers = {read.process for read in reads(log)}
+    readers = [read.process for read in reads(log)]
     assert os.getpid() not in readers
-    assert len(readers) >= 3, "two workers, one of them replaced"
+    assert readers[10] not in readers[11:]
 
 
 def test_dask_arrays_give_the_same_bits_on_a_cluster(room, known, small_panels):
@@ -126,7 +126,7 @@ def test_one_worker_gives_the_bits_of_one_thread(room, store, undisturbed):
     assert same_bits(factored(room.matrix(store, workers=1)), undisturbed)
 
 
-@pytest.mark.parametrize("chunks", [(CHUNK, 7), (M, N), (1, N), (333, 13)])
+@pytest.mark.parametrize("chunks", [(CHUNK, 7), (M, N), (7, N), (333, 13)])
 @pytest.mark.parametrize("version", [2, 3])
 def test_another_chunk_grid_changes_the_answer_by_rounding_only(tmp_path, known, undisturbed, chunks, version):
     zarr.create_array(str(tmp_path / "b.zarr"), data=known.A, chunks=chunks, zarr_format=version)
