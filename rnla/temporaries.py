@@ -55,6 +55,7 @@ class Desk:
 
 
 def desk(A: Matrix) -> Desk:
+    """Room for the tall factors of A."""
     if isinstance(A.source, Resident):
         return Desk(Memory())
     if isinstance(A.runner, Cluster):

@@ -63,9 +63,9 @@ def noise_floor(count):
 
 
 def rank_deficient(count):
-    """A third of the values are zero."""
-    rank = max(1, 2 * count // 3)
-    return np.where(np.arange(count) < rank, np.linspace(1.0, 0.1, count), 0.0)
+    """30 values from 1 to 0.1 (two thirds of them when there are fewer), the rest zero."""
+    rank = max(1, min(30, 2 * count // 3))
+    return np.where(np.arange(count) < rank, np.linspace(1.0, 0.1, rank)[np.minimum(np.arange(count), rank - 1)], 0.0)
 
 
 SPECTRA = {
@@ -75,17 +75,17 @@ SPECTRA = {
     "step": step,
     "clustered": clustered,
     "21 distinct values": distinct21,
-    "21 levels": levels21,
     "noise floor": noise_floor,
     "rank-deficient": rank_deficient,
 }
+FLAT = {"21 levels": levels21}  # nothing to find: 4 reads cannot resolve it, and the certificate must say so
 
 
 def with_singular_values(s, shape, seed=0, *, complex_=False):
     """A matrix of this shape with these singular values (the rest are zero)."""
     rng = np.random.default_rng(seed)
     A = np.zeros(shape, dtype=complex if complex_ else float)
-    np.fill_diagonal(A, s)
+    A[range(len(s)), range(len(s))] = s
     return turned(turned(A, rng, 0), rng, 1)
 
 
@@ -102,7 +102,7 @@ def turned(A, rng, axis):
 
 def named(name, shape, seed=0, *, complex_=False):
     """The matrix of a named spectrum."""
-    s = SPECTRA[name](min(shape))
+    s = (SPECTRA | FLAT)[name](min(shape))
     return Known(with_singular_values(s, shape, seed, complex_=complex_), s)
 
 

@@ -24,12 +24,19 @@ def weyl(dtype, norm):
 
 def backward(dtype, shape, norm):
     """Error of singular values by a backward stable method: a modest polynomial of the size times eps ||A||."""
-    return 10 * np.sqrt(max(shape)) * eps(dtype) * norm
+    return 30 * np.sqrt(max(shape)) * eps(dtype) * norm
+
+
+def squared(dtype, shape, s):
+    """Error of each sigma_i when Z = A^H A Q is known to rounding: eps sigma_1^2 / sigma_i, and never above sqrt(eps)."""
+    s = np.asarray(s, dtype=float)
+    known = np.sqrt(backward(dtype, shape, 1.0)) * s[0]
+    return np.minimum(backward(dtype, shape, s[0]) * s[0] / np.where(s > 0, s, known), known) if s[0] > 0 else s
 
 
 def orthonormality(dtype, columns):
-    """||V^H V - I||_max after rounding V to a precision (columns of length 1, so |v|^T |v| <= 1), with room for its making."""
-    return 100 * eps(dtype) * np.sqrt(columns)
+    """||V^H V - I||_max: columns of length 1 rounded to a precision, after a whitening in float64 that costs 3 digits."""
+    return (100 * eps(dtype) + 1000 * eps("f8")) * np.sqrt(columns)
 
 
 def cancellation(dtype, norm):

@@ -40,7 +40,7 @@ class Evidence(NamedTuple):
     """What the sweeps of a factorisation know of A^H A."""
 
     energy: float  # ||A||_F^2
-    eps: float  # unit of rounding in which A was multiplied
+    eps: float  # relative uncertainty of an entry: rounding of the stored or working type
     X: Array  # (n, d) orthonormal
     Z: Array  # (n, d) A^H A X
     W: Array  # (n, r) Gaussian probes, independent of X
@@ -101,7 +101,7 @@ def spectrum_on(evidence: Evidence, X: Array, Z: Array, CCW: Array | None) -> Sp
     raw = X.conj().T @ Z
     H = (raw + raw.conj().T) / 2
     theta, Y = (part[..., ::-1] for part in scipy.linalg.eigh(H))
-    noise = rounding_noise(theta, Y.conj().T @ (raw - H) @ Y) + evidence.eps / 2 * np.maximum(theta, 0.0)
+    noise = rounding_noise(theta, Y.conj().T @ (raw - H) @ Y) + 2 * evidence.eps * np.maximum(theta, 0.0)
     R = (Z - X @ H) @ Y  # columns: residuals of the Ritz vectors
     whole = X.shape[0] == X.shape[1]  # then nothing is left out
     upper = theta if whole else arrow_eigenvalues(theta, R, complement_bound(evidence, X, Z, CCW))[: theta.size]
@@ -202,7 +202,8 @@ def certificate(
     bounds = [max(error, floor)]
     if isinstance(evidence, Evidence):
         bounds += [probed_bound(evidence, s, Vh, k, kept) for kept in (k, s.size)]
-        bounds.append(float(np.sqrt(remainder_bound(evidence, s[:k], Vh[:k]) + known.noise[:1].sum())))
+        rounding = known.noise[min(k, known.noise.size - 1)]
+        bounds.append(float(np.sqrt(remainder_bound(evidence, s[:k], Vh[:k]) + rounding)))
     else:
         bounds.append(float(np.sqrt(residual_bound(evidence, s) + (s[k] ** 2 if s.size > k else 0.0))))
     return Certificate(
@@ -233,7 +234,7 @@ def residual_bound(residual: Residual, s: Array) -> float:
 def spectrum_from_residual(residual: Residual, s: Array) -> Spectrum:
     """s_i^2 <= sigma_i^2 <= s_i^2 + ||D||_2^2."""
     rest = residual_bound(residual, s)
-    noise = (64 * np.finfo(np.float64).eps * np.sqrt(s.size) + residual.eps * 2**-5) * float(np.sum(s[:1] ** 2))
+    noise = (64 * np.finfo(np.float64).eps * np.sqrt(s.size) + 2 * residual.eps) * float(np.sum(s[:1] ** 2))
     return Spectrum(s**2, s**2 + rest, np.full(s.size, np.sqrt(rest)), np.full(s.size, noise))
 
 

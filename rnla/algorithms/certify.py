@@ -2,8 +2,8 @@
 
 With E = A - U diag(s) Vt, whatever U and V are (orthonormal or not):
 ||E||_F^2 = ||A||_F^2 - 2 Re tr(diag(s) U^H A V) + ||U diag(s) Vt||_F^2, and probes give
-||E||_2^2 <= ||E^H E W||_2 / sqrt(q) as in `certificate`. Intervals come from the basis V as there:
-H = (A V)^H (A V), and A^H A V = A^H U diag(s) + A^H D with D = A V - U diag(s), so the off-diagonal block is known up to ||A||_2 ||D||_F.
+||E||_2^2 <= ||E^H E W||_2 / sqrt(q) as in `certificate`. Intervals come from the basis V as there: H = (A V)^H (A V), and
+A^H A V = A^H U diag(s) + A^H D with D = A V - U diag(s), so that the off-diagonal block is known up to ||A||_2 ||D||_F.
 Residuals are (||A v_i - s_i u_i||^2 + ||A^H u_i - s_i v_i||^2)^1/2.
 """
 
@@ -17,7 +17,7 @@ import scipy.linalg
 
 from rnla.algorithms.certificate import FAILURE, PROBES, RESOLVED, arrow_eigenvalues, top_eigenvalue_bound
 from rnla.algorithms.results import Certificate
-from rnla.arrays import Array, accumulator_dtype, real_eps
+from rnla.arrays import Array, accumulator_dtype
 from rnla.errors import RequestError
 from rnla.streams import normal
 from rnla.sweeps.blocks import Block
@@ -93,13 +93,13 @@ def _judged(A: Matrix, found: list[Any], s: Array, V: Array) -> Certificate:
     own = float(np.einsum("i,ij,j,ji->", s, UU, s, VV).real)
     squared = float(energy) - 2 * float(np.sum(s * np.diagonal(UAV).real)) + own
     norm, error = float(np.sqrt(energy)), float(np.sqrt(max(squared, 0.0)))
-    floor = norm * float(np.sqrt(real_eps(A.dtype) * 2**-8 + 64 * np.finfo(np.float64).eps))
+    floor = norm * float(np.sqrt(A.eps * 2**-8 + 64 * np.finfo(np.float64).eps))
     EEW = EWA - (EWU * s) @ V.conj().T  # (E W)^H E = (E W)^H A - ((E W)^H U) diag(s) V^H
     spectral = min(max(error, floor), float(np.sqrt(top_eigenvalue_bound(EEW.T))))
     away = np.sqrt(right + np.linalg.norm(UA - s[:, None] * V.conj().T, axis=1) ** 2)
     largest = min(norm, float(s[0]) * (1 + _departure(UU) + _departure(VV)) + spectral)
     basis = _Basis(V, VV, H, UA.conj().T * s, FWA.conj().T, largest * float(np.sqrt(right.sum())), norm)
-    lower, upper = basis.intervals(s, real_eps(A.dtype))
+    lower, upper = basis.intervals(s, A.eps)
     relative = error / norm if norm > 0 else 0.0
     return Certificate(
         frobenius_error=error,
@@ -140,7 +140,7 @@ class _Basis(NamedTuple):
         departure = _departure(self.VV) * self.norm**2  # W was projected with V, not with X
         certain = max(self.norm**2 - float(np.sum(theta)), 0.0) + 64 * np.finfo(np.float64).eps * self.norm**2
         beta = min(certain, top_eigenvalue_bound(CW) + departure)
-        noise = (eps / 2 + 64 * np.finfo(np.float64).eps * (64 + theta.size)) * np.maximum(theta, 0.0)
+        noise = (2 * eps + 64 * np.finfo(np.float64).eps * (64 + theta.size)) * np.maximum(theta, 0.0)
         values, bounds = np.zeros(s.size), np.full(s.size, beta)
         values[: theta.size] = np.maximum(theta - noise, 0.0)
         bounds[: theta.size] = arrow_eigenvalues(theta, R, beta)[: theta.size] + self.slack + noise

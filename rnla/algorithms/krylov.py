@@ -141,7 +141,8 @@ class Krylov:
             return self._prepared(state, K, Z)
         seen = ritz_factors(K, Z)
         wanted = min(self.k or self.width, K.shape[1])
-        if seen.s.size < wanted or seen.s[wanted - 1] ** 2 < UNRESOLVED * real_eps(self.A.dtype) * seen.s[0] ** 2:
+        hidden = seen.s.size < wanted or seen.s[wanted - 1] ** 2 < UNRESOLVED * real_eps(self.A.dtype) * seen.s[0] ** 2
+        if hidden and Z.any():
             # float32 hides the modes asked for: go on in float64, from the power step that is known
             start = orth(np.hstack([seen.Vh.conj().T, Z]))[:, : K.shape[1]]
             state = state._replace(promoted=True, Q=start, K=K[:, :0], Z=Z[:, :0])
@@ -270,14 +271,13 @@ class Extracted(NamedTuple):
 def extract(method: Krylov, state: State) -> Extracted:
     """Factors from the last sweep: U = Y C, s, Vh, in units of the settled view."""
     A = method.view(state)
-    eps = real_eps(A.dtype)
     found = factors(state.G, state.ZQ, 1e-13)
-    cut = 1e-2 if eps > 1e-10 else 1e-5
+    cut = 1e-2 if real_eps(A.dtype) > 1e-10 else 1e-5
     if method.kind == "gram":
         X, Z = state.K, state.Z
     else:
         X, Z = joint_basis([(state.Q, state.ZQ), (state.K, state.Z)], cut)
     n = A.shape[1]
-    evidence = Evidence(state.energy, eps, X, Z, probes(method.seed, n, A), state.ZW, _squared(state, cut))
+    evidence = Evidence(state.energy, A.eps, X, Z, probes(method.seed, n, A), state.ZW, _squared(state, cut))
     Y = method.workspace.tall("Y", (A.shape[0], state.Q.shape[1]), A.dtype, A.geometry.tall_rows)
     return Extracted(found, evidence, Y, state.unit, A)

@@ -9,7 +9,7 @@ import numpy as np
 
 from rnla.algorithms.certificate import PROBES, Residual
 from rnla.algorithms.truncation import Truncation
-from rnla.arrays import Array, accumulator_dtype, real_eps
+from rnla.arrays import Array, accumulator_dtype
 from rnla.errors import RequestError
 from rnla.kernels.subspaces import orth
 from rnla.streams import normal
@@ -57,7 +57,7 @@ def stream(A: Matrix, width: int, seed: int, workspace: Workspace, moments: Tall
     if found.mean is not None:
         scale = 1.0 if view.transform.scale is None else np.where(view.transform.scale > 0, view.transform.scale, 1.0)
         centre = found.mean / unit / scale
-    residual = Residual(found.energy, real_eps(A.dtype), found.discarded)
+    residual = Residual(found.energy, A.eps, found.discarded)
     return Streamed(Y, found.s, found.Vh, residual, unit, centre)
 
 

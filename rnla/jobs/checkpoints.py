@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
+from rnla.errors import IntegrityError
 from rnla.store.writing import writing_errors
 
 S = TypeVar("S")
@@ -26,7 +29,7 @@ class FileCheckpoints:
         """The state kept, of the type of `blank`; None if there is none."""
         if not self.file.exists():
             return None
-        with np.load(self.file, allow_pickle=False) as kept:
+        with loaded(self.file) as kept:
             fields = {name: _restored(getattr(blank, name), kept, name) for name in blank._fields}  # type: ignore[attr-defined]
         return type(blank)(**fields)
 
@@ -42,6 +45,17 @@ class FileCheckpoints:
                 os.fsync(stream.fileno())
             aside.replace(self.file)
         self.swept(int(getattr(state, "sweeps", 0)))
+
+
+@contextmanager
+def loaded(file: Path) -> Iterator[Any]:
+    """The arrays of a checkpoint; each is checked against its crc32 as it is read."""
+    try:
+        with np.load(file, allow_pickle=False) as kept:
+            yield kept
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+        msg = f"{file}: this checkpoint is damaged ({error}); remove {file.parent} and run the same command again"
+        raise IntegrityError(msg) from error
 
 
 def _restored(blank: Any, kept: Any, name: str) -> Any:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rnla.errors import LockedError, OutputExistsError
+from rnla.errors import LockedError, OutputError, OutputExistsError, RnlaError
 from rnla.records import now
 from rnla.store.writing import writing_errors
 
@@ -58,21 +58,33 @@ class JobFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Inside, no other process works on this result. The system ends the lock when its holder dies."""
+        """Inside, no other process works on this result. The system ends the lock when its holder dies.
+
+        What the system refuses on the way is an OutputError.
+        """
         with writing_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
-            lock = (self.root / "lock").open("a+", encoding="utf-8")
+            lock = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
         try:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
+            except BlockingIOError as error:
                 raise self._taken() from error
-            lock.truncate(0)
-            lock.write(json.dumps({"host": socket.gethostname(), "process": os.getpid(), "since": now()}))
-            lock.flush()
-            yield
+            holder = {"host": socket.gethostname(), "process": os.getpid(), "since": now()}
+            with writing_errors(self.root):
+                os.ftruncate(lock, 0)
+                os.write(lock, json.dumps(holder).encode())
+                yield
+        except (RnlaError, BrokenPipeError):
+            raise
+        except OSError as error:
+            msg = (
+                f"{self.target}: the system refused to go on ({error}); check the disk that it lies on and run the "
+                "same command again: finished sweeps are kept"
+            )
+            raise OutputError(msg) from error
         finally:
-            lock.close()
+            os.close(lock)
 
     def _taken(self) -> LockedError:
         holder: dict[str, Any] = _read(self.root / "lock") or {}
@@ -89,10 +101,10 @@ class JobFolder:
             self.clear()
             known = None
         if known is not None and known != spec:
-            changed = ", ".join(key for key in spec if spec[key] != known.get(key))
+            changed = ", ".join(_differences(spec, known))
             msg = (
-                f"{self.root}: an unfinished job of other {changed} is here; run it with the options it had, give "
-                "overwrite=True (--overwrite) to drop its work, or choose another place"
+                f"{self.root}: an unfinished job is here that differs in {changed}; run it "
+                "with the options it had, give overwrite=True (--overwrite) to drop its work, or choose another place"
             )
             raise OutputExistsError(msg)
         if known is None:
@@ -112,10 +124,21 @@ class JobFolder:
 
     def clear(self) -> None:
         """Remove the record and work of an earlier job."""
-        for name in ("final.json", "spec.json"):
+        for name in ("spec.json", "final.json"):
             (self.root / name).unlink(missing_ok=True)
         shutil.rmtree(self.root / "attempts", ignore_errors=True)
         shutil.rmtree(self.work, ignore_errors=True)
+
+
+def _differences(spec: dict[str, Any], known: dict[str, Any]) -> Iterator[str]:
+    """What is not the same, in words: pipeline, single options and facts of the input, view."""
+    for key, value in spec.items():
+        there = known.get(key)
+        if isinstance(value, dict) and isinstance(there, dict):
+            yield from (f"{key} {name} ({there.get(name)} there, {value[name]} asked)" for name in value
+                        if there.get(name) != value[name])  # fmt: skip
+        elif value != there:
+            yield key
 
 
 def write_json(file: Path, record: dict[str, Any]) -> None:

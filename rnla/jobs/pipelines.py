@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any, Literal
 
+import numpy as np
+
 from rnla.algorithms.lifecycle import Checkpoints
 from rnla.algorithms.planning import Plan
 from rnla.algorithms.results import Certificate
@@ -95,7 +97,15 @@ def configured(chosen: Pipeline, options: Mapping[str, Any]) -> Any:
             raise ConfigError(msg)
     hints = typing.get_type_hints(chosen.config)
     values = {name: _checked(name, value, hints[name]) for name, value in options.items()}
+    needed = [name for name, field in fields.items() if name not in values and _required(field)]
+    if needed:
+        msg = f"{chosen.name} needs {', '.join(needed)}; give each of them a value"
+        raise ConfigError(msg)
     return chosen.config(**values)
+
+
+def _required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
 def _nearest(name: str, known: Any) -> str:
@@ -104,7 +114,9 @@ def _nearest(name: str, known: Any) -> str:
 
 
 def _checked(name: str, value: Any, hint: Any) -> Any:
-    allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    union = typing.get_origin(hint) in {types.UnionType, typing.Union}
+    allowed = typing.get_args(hint) if union else (hint,)
+    value = value.item() if isinstance(value, np.generic) else value
     for kind in allowed:
         if typing.get_origin(kind) is Literal:
             if value in typing.get_args(kind):

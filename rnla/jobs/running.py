@@ -20,7 +20,7 @@ from rnla.algorithms.results import Cost
 from rnla.arrays import DType, spelt_bytes
 from rnla.cluster.resources import refuse_if_too_large, resources
 from rnla.errors import DoesNotFitError
-from rnla.jobs.checkpoints import FileCheckpoints
+from rnla.jobs.checkpoints import FileCheckpoints, loaded
 from rnla.jobs.folders import JobFolder
 from rnla.jobs.pipelines import Pipeline, Place, configured, pipeline
 from rnla.opening import open_matrix
@@ -207,7 +207,7 @@ def _worked(
 def _sweeps_kept(file: Path) -> int:
     if not file.exists():
         return 0
-    with np.load(file, allow_pickle=False) as kept:
+    with loaded(file) as kept:
         return int(kept["sweeps"]) if "sweeps" in kept else 0
 
 

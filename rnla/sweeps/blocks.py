@@ -183,7 +183,7 @@ class Sparse:
             + 2 * (self.centre.conj() * (weights @ self.row_centre)).real
             + weights @ np.abs(self.row_centre) ** 2
         )
-        return np.maximum((changes + constant) * self.multiplier**2, 0.0)
+        return np.asarray(np.maximum((changes + constant) * self.multiplier**2, 0.0))
 
     def squared_rows(self) -> Array:
         """Sum over columns of w_i^2 |s_ij - c_j - r_i|^2 d_j^2: (p,)."""
@@ -194,7 +194,7 @@ class Sparse:
             + 2 * (self.row_centre.conj() * (squares @ self.centre)).real
             + squares.sum() * np.abs(self.row_centre) ** 2
         )
-        return np.maximum((changes + constant) * self.weights**2, 0.0)
+        return np.asarray(np.maximum((changes + constant) * self.weights**2, 0.0))
 
     def _changes(self) -> Any:
         """|s - c - r|^2 - |c + r|^2 on the nonzeros; elsewhere an entry is -(c + r)."""

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from rnla.arrays import Array, DType, accumulator_dtype, working_dtype
+from rnla.arrays import Array, DType, accumulator_dtype, real_eps, working_dtype
 from rnla.errors import NonFiniteError, RequestError, UnsupportedError
 from rnla.sweeps.geometry import STRIP_BYTES, Geometry, geometry
 from rnla.sweeps.products import Product
@@ -75,6 +75,12 @@ class Matrix:
         return self.precision or working_dtype(self.source.dtype)
 
     @property
+    def eps(self) -> float:
+        """Relative uncertainty of an entry: one rounding of the type it is stored or multiplied in, the coarser."""
+        stored = self.source.dtype.kind in "fc"
+        return max(real_eps(self.dtype), real_eps(working_dtype(self.source.dtype)) if stored else 0.0)
+
+    @property
     def geometry(self) -> Geometry:
         """How the matrix is cut for reading."""
         return geometry(
@@ -103,7 +109,7 @@ class Matrix:
         return self.axis == "rows" and (self.centring or self.scaling or imputing)
 
     @property
-    def T(self) -> Matrix:
+    def T(self) -> Matrix:  # noqa: N802 - the mathematical name
         """The transpose: the same data, swept along its other side."""
         if self.transform.fill is not None:
             msg = "a view with imputed means cannot be transposed after it was settled; transpose it first"
@@ -239,7 +245,7 @@ class Matrix:
             )
             raise RequestError(msg)
         if self.needs_whole_rows and self.geometry.reads == 2:
-            msg = "rows are read in parts here, so their own means are not known: rechunk the store to panels of whole rows"
+            msg = "rows are read in parts here, so their own means are not known: rechunk the store to panels of rows"
             raise UnsupportedError(msg)
 
     def _runner(self) -> Runner:
@@ -252,8 +258,10 @@ class Matrix:
         return self.runner
 
     def _nonfinite(self, tally: Tally) -> NonFiniteError:
-        shown = ", ".join(f"({i}, {j})" for i, j in tally.positions)
-        where = self.source.place(*tally.positions[0])
+        turned = self.axis == "rows"  # swept along its columns: tell places in the matrix that was given
+        positions = [(j, i) if turned else (i, j) for i, j in tally.positions]
+        shown = ", ".join(f"({i}, {j})" for i, j in positions)
+        where = (self.source.transposed if turned else self.source).place(*positions[0])
         return NonFiniteError(
             f"{tally.nonfinite} entries are NaN or infinite; first at {where}; (row, column) of the first "
             f"{len(tally.positions)}: {shown}. Clean the data, or choose missing='mask' (they count as zero after "

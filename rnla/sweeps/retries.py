@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from rnla.errors import RnlaError
+from rnla.errors import RnlaError, StoreError
 
 T = TypeVar("T")
 
@@ -30,13 +30,24 @@ def transient(error: BaseException) -> bool:
     return isinstance(error, TimeoutError)
 
 
-def retried(action: Callable[[], T]) -> T:
-    """The action's value, after at most 5 attempts with pauses of 0.05, 0.2, 0.8 and 3.2 s between them."""
-    for attempt in range(ATTEMPTS - 1):
+def retried(action: Callable[[], T], where: Callable[[], str] | None = None) -> T:
+    """The action's value, after at most 5 attempts with pauses of 0.05, 0.2, 0.8 and 3.2 s between them.
+
+    With `where`, what the system refuses for good is a StoreError that names the place.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
         try:
             return action()
         except Exception as error:
-            if not transient(error):
+            passing = transient(error)
+            if passing and attempt < ATTEMPTS:
+                time.sleep(FIRST_PAUSE_SECONDS * 4 ** (attempt - 1))
+                continue
+            if where is None or isinstance(error, RnlaError) or not (passing or isinstance(error, OSError)):
                 raise
-            time.sleep(FIRST_PAUSE_SECONDS * 4**attempt)
-    return action()
+            msg = (
+                f"{where()}: this cannot be read or written (attempt {attempt}: {error}); check the disk, the "
+                "permissions and the connection, then run the same command again: finished sweeps are kept"
+            )
+            raise StoreError(msg) from error
+    raise AssertionError

@@ -147,7 +147,7 @@ class Totals:
         for k, strips in self.strips.items():
             into: Tall = self.work.products[k].into  # type: ignore[attr-defined]
             rows, block = slice(self.start, self.stop), np.concatenate(strips)
-            retried(partial(into.write, rows, block))
+            retried(partial(into.write, rows, block), partial(into.source.place, rows.start, 0))
         self.strips = {}
         self.start = self.stop
 
@@ -194,7 +194,9 @@ def _panels(
 
     def read(index: int) -> tuple[Any, float]:
         started = perf_counter()
-        raw = retried(lambda: work.source.read(panels[index], everything, buffers[index % 2]))
+        rows = panels[index]
+        where = partial(work.source.place, rows.start, 0)
+        raw = retried(lambda: work.source.read(rows, everything, buffers[index % 2]), where)
         return raw, perf_counter() - started
 
     with ThreadPoolExecutor(1, thread_name_prefix="rnla-read") as reader:
@@ -231,7 +233,8 @@ def _strips(work: Work, span: slice) -> Iterator[tuple[Callable[[], Tally], Iter
 
         def parts(rows: slice = rows, read_bytes: list[int] = read_bytes) -> Iterator[tuple[slice, Dense]]:
             for columns in work.geometry.parts():
-                raw = retried(partial(work.source.read, rows, columns))
+                where = partial(work.source.place, rows.start, columns.start)
+                raw = retried(partial(work.source.read, rows, columns), where)
                 raw = raw.toarray() if scipy.sparse.issparse(raw) else raw
                 read_bytes.append(raw_bytes(raw, work))
                 transform = work.transform.columns_at(columns)

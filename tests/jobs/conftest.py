@@ -1,0 +1,66 @@
+"""Small stores with known singular values, cut like large ones: several panels a span, several spans a sweep."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import rnla.sweeps.geometry
+import rnla.sweeps.retries
+from tests.backends import written
+from tests.jobs.attempts import PANEL_BYTES, Job
+from tests.matrices import with_singular_values
+
+M, N, CHUNK = 1700, 24, 100
+S = np.concatenate([np.arange(9.0, 3.0, -1.0), np.linspace(1.0, 0.1, N - 6)])  # six modes well apart, and a rest
+K = 3
+SMALL = {"k": K, "oversample": 2}
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A matrix and the store that holds it."""
+
+    A: np.ndarray
+    path: Path
+
+    def chunk(self, i, j=0):
+        """File of a chunk."""
+        found = [self.path / "c" / str(i) / str(j), self.path / f"{i}.{j}"]
+        return next((file for file in found if file.exists()), found[0])
+
+    def job(self, out, name="svd", **options):
+        """A small job on it."""
+        return Job(name, str(self.path), str(out), SMALL | options)
+
+
+def kept(A, path, chunks=(CHUNK, N), **options):
+    """A matrix in a new store."""
+    written(A, path, chunks, **options)
+    return Kept(A, Path(path))
+
+
+@pytest.fixture(scope="session")
+def matrix():
+    return with_singular_values(S, (M, N)) + 0.001
+
+
+@pytest.fixture
+def store(tmp_path, matrix):
+    """A tall Zarr v3 store, its chunks as plain bytes."""
+    return kept(matrix, tmp_path / "a.zarr", compressors=None)
+
+
+@pytest.fixture
+def wide(tmp_path, matrix):
+    """The transpose, compressed, its chunks cut both ways."""
+    return kept(np.ascontiguousarray(matrix.T), tmp_path / "wide.zarr", (10, CHUNK))
+
+
+@pytest.fixture(autouse=True)
+def cut_small(monkeypatch):
+    """Several spans in this process too; no long pauses between attempts at a read."""
+    monkeypatch.setattr(rnla.sweeps.geometry, "PANEL_BYTES", PANEL_BYTES)
+    monkeypatch.setattr(rnla.sweeps.retries, "FIRST_PAUSE_SECONDS", 1e-4)
+    assert len(rnla.open(np.zeros((M, N))).geometry.spans()) > 2
