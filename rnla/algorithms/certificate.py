@@ -211,7 +211,7 @@ def certificate(
         relative_error=relative,
         explained_variance=1.0 - relative**2,
         spectral_bound=min(bounds),
-        confidence=1.0 - FAILURE,
+        confidence=1.0 - 2 * FAILURE,
         lower=lower,
         upper=upper,
         residuals=residuals,

@@ -2,7 +2,7 @@
 
 With E = A - U diag(s) Vt, whatever U and V are (orthonormal or not):
 ||E||_F^2 = ||A||_F^2 - 2 Re tr(diag(s) U^H A V) + ||U diag(s) Vt||_F^2, and probes give
-||E||_2^2 <= ||E^H E W||_2 / sqrt(q) as in `certificate`. Intervals come from the basis V as there: H = (A V)^H (A V), and
+||E||_2^2 <= ||E^H E W||_2 / sqrt(q) as in `certificate`. They come from the basis V as there: H = (A V)^H (A V) and
 A^H A V = A^H U diag(s) + A^H D with D = A V - U diag(s), so that the off-diagonal block is known up to ||A||_2 ||D||_F.
 Residuals are (||A v_i - s_i u_i||^2 + ||A^H u_i - s_i v_i||^2)^1/2.
 """
@@ -106,7 +106,7 @@ def _judged(A: Matrix, found: list[Any], s: Array, V: Array) -> Certificate:
         relative_error=relative,
         explained_variance=1.0 - relative**2,
         spectral_bound=spectral,
-        confidence=1.0 - FAILURE,
+        confidence=1.0 - 2 * FAILURE,
         lower=lower,
         upper=upper,
         residuals=away,

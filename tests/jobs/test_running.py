@@ -1,0 +1,297 @@
+"""A job from end to end: the published answer against numpy, what its record says, what it read, and its second run."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import xarray
+
+import rnla
+from rnla.jobs.running import Silence, plan_job, run_job
+from tests.backends import IN_PARTS
+from tests.faults import passes_read, watched
+from tests.jobs.conftest import CHUNK, SMALL, K, M, N, S, kept
+from tests.tolerances import backward, orthonormality
+
+NORM = float(np.linalg.norm(S))
+GAP = 0.9  # between the leading singular values, which are 1 apart but for the constant and the centring
+LAYOUTS = {
+    "tall v3": ((M, N), (CHUNK, N), {"compressors": None}),
+    "tall v2": ((M, N), (CHUNK, N), {"zarr_format": 2}),
+    "wide v3": ((N, M), (10, CHUNK), {}),
+    "wide v2": ((N, M), (N, CHUNK), {"zarr_format": 2, "compressors": None}),
+}
+
+
+@pytest.fixture(params=LAYOUTS)
+def laid(request, tmp_path, matrix):
+    """Stores of both formats and orientations."""
+    shape, chunks, options = LAYOUTS[request.param]
+    return kept(
+        matrix if shape == matrix.shape else np.ascontiguousarray(matrix.T), tmp_path / "a.zarr", chunks, **options
+    )
+
+
+def factors(A):
+    """Leading triplets by numpy, the largest entry of each right vector positive."""
+    U, s, Vt = np.linalg.svd(A, full_matrices=False)
+    turn = np.sign(Vt[np.arange(len(s)), np.abs(Vt).argmax(axis=1)])
+    return (U * turn)[:, :K], s[:K], (Vt * turn[:, None])[:K]
+
+
+def values_within(A):
+    """Error of singular values by a backward stable method."""
+    return backward(A.dtype, A.shape, NORM)
+
+
+def vectors_within(A):
+    """A backward error E turns singular vectors by 2^(3/2) ||E|| / gap at most (Wedin; Davis and Kahan)."""
+    return 2**1.5 * values_within(A) / GAP
+
+
+def close(found, expected, within):
+    return np.abs(np.asarray(found) - expected).max() <= within
+
+
+def opened(path):
+    """A result as xarray opens it, warnings being errors."""
+    with xarray.open_zarr(path) as data:
+        return data.load()
+
+
+def test_svd_is_published_as_numpy_has_it(laid, tmp_path):
+    outcome = laid.job(tmp_path / "out.zarr").run()
+    U, s, Vt = factors(laid.A)
+    data = opened(outcome.path)
+    assert {name: data[name].dims for name in ("U", "s", "Vt", "lower")} == {
+        "U": ("row", "mode"),
+        "s": ("mode",),
+        "Vt": ("mode", "column"),
+        "lower": ("mode",),
+    }
+    assert close(data["s"], s, values_within(laid.A))
+    assert close(data["U"], U, vectors_within(laid.A))
+    assert close(data["Vt"], Vt, vectors_within(laid.A))
+    assert close(data["Vt"].values @ data["Vt"].values.T, np.eye(K), orthonormality("f8", N))
+    assert (data["lower"] <= s + values_within(laid.A)).all()
+    assert (data["upper"] >= s - values_within(laid.A)).all()
+    rest = np.sqrt(np.sum(laid.A**2) - np.sum(s**2))
+    proof = outcome.attributes["certificate"]
+    assert abs(proof["frobenius_error"] - rest) <= values_within(laid.A) * NORM / rest  # d sqrt(x) = dx / (2 sqrt(x))
+    assert (outcome.status, outcome.reused, outcome.resumed_sweeps) == ("ok", False, 0)
+
+
+@pytest.mark.parametrize("scale", [False, True])
+def test_pca_is_published_as_numpy_has_it(laid, tmp_path, scale):
+    path = laid.job(tmp_path / "out.zarr", "pca", scale=scale).run().path
+    mean, deviation = laid.A.mean(axis=0), laid.A.std(axis=0)
+    view = (laid.A - mean) / (deviation if scale else 1.0)
+    U, s, Vt = factors(view)
+    size = np.linalg.norm(view) / NORM  # how much larger scaling makes the matrix, and hence its rounding
+    gap = np.abs(np.diff(np.linalg.svd(view, compute_uv=False)[: K + 1])).min()
+    vectors = 2**1.5 * values_within(laid.A) * size / gap
+    data = opened(path)
+    assert close(data["singular_values"], s, values_within(laid.A) * size)
+    assert close(data["components"], Vt, vectors)
+    assert close(data["scores"], U * s, (vectors + values_within(laid.A)) * s[0])
+    assert close(data["mean"], mean, values_within(laid.A))
+    m = laid.A.shape[0]
+    assert close(data["explained_variance"], s**2 / (m - 1), 3 * s[0] * values_within(laid.A) * size / (m - 1))
+    assert close(data["explained_variance_ratio"], s**2 / np.sum(view**2), vectors)
+    assert ("scale" in data) == scale
+    assert not scale or close(data["scale"], deviation, values_within(laid.A))
+
+
+def test_load_and_svd_with_out_give_what_was_published(store, tmp_path):
+    path = store.job(tmp_path / "out.zarr", method="krylov").run().path
+    options = SMALL | {"method": "krylov"}
+    direct = rnla.svd(store.path, out=tmp_path / "direct.zarr", **options)
+    again = rnla.svd(rnla.open(store.path), **options)
+    data = opened(path)
+    for found in (rnla.load(path), direct, again):
+        for name in ("U", "s", "Vt"):
+            assert np.asarray(getattr(found, name)).tobytes() == data[name].values.tobytes()
+        for name in ("lower", "upper", "residuals", "resolved"):
+            assert getattr(found.certificate, name).tobytes() == data[name].values.tobytes()
+    assert direct.certificate.spectral_bound == rnla.load(path).certificate.spectral_bound
+    loaded = rnla.load(path)
+    assert (loaded.method, loaded.cost.passes) == ("krylov", 4)
+
+
+def test_pca_with_out_gives_the_bits_of_the_job(wide, tmp_path):
+    job = rnla.load(wide.job(tmp_path / "job.zarr", "pca", scale=True).run().path)
+    found = rnla.pca(wide.path, out=tmp_path / "out.zarr", scale=True, **SMALL)
+    for name in ("scores", "components", "explained_variance", "mean", "scale", "singular_values"):
+        assert np.asarray(getattr(found, name)).tobytes() == np.asarray(getattr(job, name)).tobytes()
+
+
+def test_numbers_of_numpy_are_options_too(store, tmp_path):
+    found = rnla.svd(store.path, np.int64(K), oversample=np.int32(2), tol=np.float64(0.9), out=tmp_path / "a.zarr")
+    assert found.record["config"]["k"] == K
+    assert found.record["config"]["tol"] == 0.9
+
+
+class Notes(Silence):
+    """Remembers the plan and the bytes it was told of."""
+
+    def __init__(self):
+        self.plan, self.bytes_read, self.order = None, 0, []
+
+    def planned(self, plan):
+        assert not self.bytes_read
+        self.plan = plan
+        self.order.append("planned")
+
+    def swept(self, sweeps_done):
+        self.order.append(sweeps_done)
+
+    def read(self, byte_count):
+        self.bytes_read += byte_count
+
+    def finished(self, outcome):
+        self.order.append("finished")
+
+
+CASES = {
+    "gram": ("svd", {}, 2),
+    "krylov": ("svd", {"method": "krylov"}, 4),
+    "five passes": ("svd", {"method": "krylov", "passes": 5}, 5),
+    "subspace": ("svd", {"method": "subspace", "passes": 3}, 3),
+    "one pass": ("svd", {"passes": 1}, 1),
+    "deviations first": ("svd", {"method": "krylov", "scaled": True, "passes": 3}, 4),
+    "pca": ("pca", {"method": "krylov", "passes": 3}, 3),
+    "scaled pca": ("pca", {"scale": True}, 2),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_reads_are_those_of_the_plan(tmp_path, store, case):
+    name, options, passes = CASES[case]
+    log, notes = tmp_path / "log", Notes()
+    outcome = run_job(name, watched(rnla.open(store.path), log), tmp_path / "out", SMALL | options, observer=notes)
+    promised = plan_job(name, store.path, SMALL | options)
+    assert notes.plan.passes == promised.passes == passes
+    assert passes_read(log, store.A.shape) == passes
+    assert outcome.attributes["cost"]["passes"] == passes
+    assert (
+        notes.bytes_read == outcome.attributes["cost"]["bytes_read"] == promised.bytes_read == passes * store.A.nbytes
+    )
+    sweeps = [count for count in notes.order if isinstance(count, int)]
+    assert notes.order == ["planned", *sweeps, "finished"]
+    assert sweeps == sorted(set(sweeps))
+
+
+def test_strips_that_do_not_fit_are_read_twice_a_sweep_as_planned(tmp_path, matrix):
+    both_ways = kept(matrix, tmp_path / "a.zarr", (CHUNK, 7))
+    A = watched(rnla.open(both_ways.path, strip_bytes=IN_PARTS), tmp_path / "log")
+    notes = Notes()
+    options = SMALL | {"method": "krylov", "passes": 3}
+    outcome = run_job("svd", A, tmp_path / "out.zarr", options, observer=notes)
+    assert passes_read(tmp_path / "log", matrix.shape) == notes.plan.passes == outcome.attributes["cost"]["passes"] == 6
+    proof = rnla.load(outcome.path).certificate
+    s = np.linalg.svd(matrix, compute_uv=False)[:K]
+    assert (proof.lower <= s + values_within(matrix)).all()
+    assert (proof.upper >= s - values_within(matrix)).all()
+
+
+def test_the_record_tells_how_the_result_was_made(store, tmp_path):
+    rnla.store.manifest.fingerprint(store.path)
+    outcome = store.job(tmp_path / "out.zarr", "pca", method="krylov", seed=7).run()
+    kept_record = json.loads((outcome.path / "zarr.json").read_text())["attributes"]["rnla"]
+    record = outcome.attributes
+    assert all(kept_record[name] == json.loads(json.dumps(record[name])) for name in record)
+    assert record["pipeline"] == "pca"
+    assert record["method"] == "krylov"
+    assert record["seed"] == record["config"]["seed"] == 7
+    assert record["config"] == {
+        "k": K,
+        "passes": 4,
+        "tol": None,
+        "explained": None,
+        "scale": False,
+        "oversample": 2,
+        "seed": 7,
+        "method": "krylov",
+        "missing": "error",
+        "allow_missing": False,
+    }
+    assert set(record["versions"]) == {"python", "rnla", "numpy", "scipy", "zarr", "dask", "distributed"}
+    assert record["versions"]["numpy"] == np.__version__
+    assert record["input"]["url"] == str(store.path)
+    assert record["input"]["shape"] == [M, N]
+    assert record["input"]["chunks"] == [CHUNK, N]
+    assert record["input"]["dtype"] == "float64"
+    assert record["input"]["input_verified"] is True
+    assert record["input"]["manifest"] == rnla.open(store.path).source.identity["manifest"]
+    assert record["plan"] == json.loads(
+        json.dumps(plan_job("pca", store.path, store.job("x", method="krylov").options).as_dict())
+    ) | {name: record["plan"][name] for name in ("base_bytes", "peak_bytes", "threads")}
+    assert record["plan"]["passes"] == record["cost"]["passes"] == 4
+    assert 0 < record["cost"]["peak_bytes"] <= record["plan"]["peak_bytes"]
+    assert record["cost"]["seconds"] > 0
+    assert record["certificate"]["status"] == "ok"
+    assert 0 < record["certificate"]["relative_error"] < 1
+    assert record["certificate"]["confidence"] > 0.99
+    assert record["started"] <= record["finished"]
+    assert (kept_record["tall"], "scores" in kept_record["digests"]) == (["scores"], False)
+
+
+def test_input_without_a_manifest_is_recorded_as_not_verified(store, tmp_path):
+    assert store.job(tmp_path / "out.zarr").run().attributes["input"]["input_verified"] is False
+
+
+def test_a_second_run_reuses_the_result_without_reading_a_chunk(store, tmp_path):
+    job = store.job(tmp_path / "out.zarr")
+    first = job.run()
+    before = (first.path / "zarr.json").read_bytes()
+    shutil.rmtree(store.path / "c")
+    notes = Notes()
+    second = job.run(notes)
+    assert second.reused
+    assert (second.path, second.status) == (first.path, "ok")
+    assert second.attributes["spec_digest"] == first.attributes["spec_digest"]
+    assert (second.path / "zarr.json").read_bytes() == before
+    assert notes.order == ["finished"]
+    assert notes.bytes_read == 0
+
+
+def test_a_result_that_was_removed_is_made_again(store, tmp_path):
+    job = store.job(tmp_path / "out.zarr")
+    first = rnla.load(job.run().path).U.compute()
+    shutil.rmtree(tmp_path / "out.zarr")
+    again = job.run()
+    assert not again.reused
+    assert rnla.load(again.path).U.compute().tobytes() == first.tobytes()
+
+
+def test_a_store_that_was_changed_and_fingerprinted_is_another_input(store, tmp_path):
+    rnla.store.manifest.fingerprint(store.path)
+    job = store.job(tmp_path / "out.zarr")
+    job.run()
+    assert job.run().reused
+    kept(store.A * 2, store.path, compressors=None, overwrite=True)
+    rnla.store.manifest.fingerprint(store.path)
+    with pytest.raises(rnla.errors.OutputExistsError):
+        job.run()
+
+
+def test_the_folder_of_a_job_tells_how_it_went(store, tmp_path):
+    job = store.job(tmp_path / "out.zarr")
+    job.run()
+    assert sorted(path.name for path in job.folder.iterdir()) == ["attempts", "final.json", "lock", "spec.json"]
+    assert json.loads((job.folder / "final.json").read_text())["status"] == "ok"
+    assert json.loads((job.folder / "spec.json").read_text())["config"]["k"] == K
+    assert [path.name for path in (job.folder / "attempts").iterdir()] == ["0001.json"]
+
+
+def test_a_tolerance_that_is_missed_is_published_and_says_so(store, tmp_path):
+    job = store.job(tmp_path / "out.zarr", tol=1e-6)
+    outcome = job.run()
+    error = np.sqrt(np.sum(factors(store.A)[1] ** 2))
+    expected = np.sqrt(1 - (error / np.linalg.norm(store.A)) ** 2)
+    assert outcome.status == "tolerance_not_met"
+    assert (
+        abs(rnla.load(outcome.path).certificate.relative_error - expected) <= values_within(store.A) / NORM / expected
+    )
+    assert job.run().status == "tolerance_not_met"
