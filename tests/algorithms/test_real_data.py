@@ -1,0 +1,162 @@
+"""Real matrices against reference values computed in float64 by numpy and scipy, and against other tools' own output.
+
+Reference singular values: full decompositions of the same matrices in float64 (numpy 2.4.6, scipy 1.17.1). Data that may
+be redistributed lies in tests/data with its source; the rest is read from a folder `shared/data` beside the repository
+where there is one.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse
+
+import rnla
+from rnla.demo.sea_surface import anomalies
+
+HERE = Path(__file__).parents[1] / "data"
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+RESOLVED = 1e-6  # what the certificate means by resolved
+
+elsewhere = pytest.mark.skipif(
+    not (SHARED / "REFERENCE.json").exists(),
+    reason="this data may not be redistributed, and there is no folder shared/data beside the repository",
+)
+
+
+def reference(name: str) -> np.ndarray:
+    """Ten leading singular values from REFERENCE.json by a part of the entry's name."""
+    found: list[list[float]] = []
+
+    def walk(entry: Any, path: str) -> None:
+        if isinstance(entry, dict):
+            for key, value in entry.items():
+                walk(value, f"{path}/{key}")
+        elif path.endswith("/sv10") and name in path:
+            found.append(entry)
+
+    walk(json.loads((SHARED / "REFERENCE.json").read_text(encoding="utf-8")), "")
+    assert len(found) == 1, f"{name} names {len(found)} entries"
+    return np.asarray(found[0])
+
+
+def genotypes(folder: Path, stem: str) -> np.ndarray:
+    """Copies of the first allele, samples x variants, NaN where missing, from a PLINK 1 binary file."""
+    samples = len((folder / f"{stem}.fam").read_text(encoding="utf-8").splitlines())
+    raw = np.frombuffer((folder / f"{stem}.bed").read_bytes(), np.uint8)
+    assert raw[:3].tolist() == [0x6C, 0x1B, 0x01]
+    codes = raw[3:].reshape(-1, -(-samples // 4))
+    pairs = np.stack([(codes >> (2 * i)) & 3 for i in range(4)], axis=-1).reshape(codes.shape[0], -1)
+    return np.array([2.0, np.nan, 1.0, 0.0])[pairs[:, :samples].T]
+
+
+def standardised(copies: np.ndarray, **options: Any) -> rnla.Matrix:
+    """(g - 2p) / sqrt(2p(1 - p)), missing calls zero."""
+    p = np.nanmean(copies, axis=0) / 2
+    spread = np.sqrt(2 * p * (1 - p))
+    return rnla.open(copies, missing="mask", **options).centred(2 * p).scaled(np.where(spread > 0, spread, 1.0))
+
+
+def assert_certified(result: Any, values: np.ndarray, relative: float = 1e-11) -> None:
+    """Resolved values to 1e-6, every interval holding; `relative` is how well the reference is known."""
+    s = result.s if isinstance(result, rnla.SVD) else result.singular_values
+    k = min(len(values), len(s))
+    proof, want = result.certificate, values[:k]
+    error = np.abs(s[:k] / want - 1)
+    assert np.all(error[proof.resolved[:k]] <= max(RESOLVED, relative))
+    assert np.all(proof.lower[:k] <= want * (1 + relative))
+    assert np.all(want * (1 - relative) <= proof.upper[:k])
+
+
+IRIS = [1226.6305723019482, 216.7726373125885, 193.28347287555172, 149.82050050829244, 121.91021704402812]
+ERSST = [255.3712807648596, 154.77373163291787, 134.4593932552095, 121.47507532686342, 110.51032777632076]
+
+
+def test_air_temperature_of_north_america() -> None:
+    with np.load(HERE / "iris_a1b" / "A1B.npz") as kept:
+        field = kept["air_temperature"]
+    result = rnla.pca(field.reshape(field.shape[0], -1), 10)
+    assert result.certificate.resolved.all()
+    assert_certified(result, np.asarray(IRIS))
+    assert np.all(np.abs(result.singular_values[:5] / IRIS - 1) <= RESOLVED)
+
+
+def test_sea_surface_temperatures() -> None:
+    result = rnla.svd(anomalies().matrix, 10)
+    assert_certified(result, np.asarray(ERSST))
+    assert np.all(np.abs(result.s[:5] / ERSST - 1) <= RESOLVED)
+
+
+def test_propca_example_agrees_with_propca() -> None:
+    copies = genotypes(HERE / "propca", "example")
+    printed = np.loadtxt(HERE / "propca" / "example_evals.txt")  # singular values, six digits
+    result = rnla.svd(standardised(copies), 5)
+    assert_certified(result, printed, relative=5e-6)
+    assert np.all(np.abs(result.s / printed - 1) <= 5e-6)
+
+
+@elsewhere
+def test_genotypes_with_missing_calls() -> None:
+    copies = genotypes(SHARED / "genotypes_chr1", "data_chr1")
+    values = reference("genotypes_chr1")
+    result = rnla.svd(standardised(copies), 10)
+    assert result.certificate.resolved.all()
+    assert_certified(result, values)
+    assert_certified(rnla.svd(standardised(copies), 10, method="krylov"), values)
+
+
+@elsewhere
+def test_terapca_toy_agrees_with_terapca() -> None:
+    copies = genotypes(SHARED / "terapca_toy", "ToyHapmap")
+    lines = (SHARED / "terapca_toy" / "ToyHapmap_singularValues.txt").read_text(encoding="utf-8").split()
+    printed = np.array([float(line) for line in lines if line[0].isdigit()])[:5]  # eigenvalues of X X^T / 50
+    result = rnla.svd(standardised(copies), 5)
+    assert np.all(np.abs(result.s**2 / 50 / printed - 1) <= 1e-10)
+
+
+@elsewhere
+def test_digits() -> None:
+    raw = gzip.decompress((SHARED / "mnist_train" / "train-images-idx3-ubyte.gz").read_bytes())
+    pixels = np.frombuffer(raw, np.uint8, offset=16).reshape(-1, 784)
+    view = rnla.open(pixels).centred().weighted(columns=np.full(784, 1 / 255))
+    values = reference("mnist_train /255 centred")
+    result = rnla.svd(view, 10)
+    assert result.certificate.resolved.all()
+    assert_certified(result, values)
+    assert_certified(rnla.svd(view, 10, method="krylov"), values)
+
+
+@elsewhere
+def test_words() -> None:
+    lines = gzip.decompress((SHARED / "text_kos" / "docword.kos.txt.gz").read_bytes()).decode().splitlines()
+    documents, words = int(lines[0]), int(lines[1])
+    entries = np.array([line.split() for line in lines[3:]], dtype=np.int64)
+    counts = scipy.sparse.csr_array(
+        (entries[:, 2].astype(np.float64), (entries[:, 0] - 1, entries[:, 1] - 1)), shape=(documents, words)
+    )
+    values = reference("text_kos")
+    assert_certified(rnla.svd(counts, 10), values)
+    eight = rnla.svd(counts, 10, passes=8)
+    assert_certified(eight, values)
+    assert np.all(np.abs(eight.s / values - 1) <= RESOLVED)
+
+
+@elsewhere
+@pytest.mark.parametrize("logged", [False, True], ids=["raw", "log1p"])
+def test_single_cells(logged: bool) -> None:
+    store = SHARED / "singlecell_10k_zarr" / "10x-10k-subset.zarr" / "X"
+    if not logged:
+        result = rnla.pca(store, 50)
+        assert_certified(result, reference("raw counts centred"))
+    else:
+        counts = rnla.open(store).to_dask().compute().astype(np.float64)
+        size = counts.sum(axis=1, keepdims=True)
+        shares = np.divide(counts * 1e4, size, out=np.zeros_like(counts), where=size > 0)
+        result = rnla.pca(np.log1p(shares).astype(np.float32), 50)
+        assert_certified(result, reference("log1p(counts/libsize*1e4) centred"))
+    assert result.certificate.resolved.all()
