@@ -71,14 +71,17 @@ def certify(A: Matrix, U: Tall, s: Array, Vt: Array, seed: int = 0) -> Certifica
     if U.shape != (A.shape[0], s.size) or (k, n) != (s.size, A.shape[1]):
         msg = f"U {U.shape}, s {s.shape} and Vt {Vt.shape} do not factor a matrix of shape {A.shape}"
         raise RequestError(msg)
-    if np.any(np.diff(s) > 0) or np.any(s < 0):
-        msg = "s must be singular values: not negative and in descending order"
+    if not (np.all(np.diff(s) <= 0) and np.all(s >= 0) and np.all(np.isfinite(s))):
+        msg = "s must be singular values: finite, not negative and in descending order"
         raise RequestError(msg)
     view = settled_by_moments(A).astype(accumulator_dtype(A.dtype))
     W = normal(seed, "certify", n, PROBES, complex_=A.dtype.kind == "c")
     V = Vt.conj().T
     compare = Compare(U, s, np.hstack([V, W]))
     (found,), _, used = in_range(view, compare)
+    if not (np.all(np.isfinite(Vt)) and np.all(np.isfinite(found[1]))):
+        msg = "U or Vt has NaN or infinite entries; there is nothing to certify: make them anew"
+        raise RequestError(msg)
     if used.transform.unit != view.transform.unit:  # entries out of range: compare in the unit that fits
         ratio = used.transform.unit / view.transform.unit
         (found,) = used.sweep(replace(compare, s=s * ratio))

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from rnla.algorithms.certificate import PROBES
 from rnla.arrays import accumulator_dtype, spelt_bytes
-from rnla.errors import RankError, RequestError
+from rnla.errors import RankError, RequestError, UnsupportedError
 from rnla.sweeps.geometry import FAN_IN
 from rnla.sweeps.matrix import Matrix
 from rnla.sweeps.settling import extra_reads
@@ -160,6 +160,10 @@ def chosen(A: Matrix, request: Request) -> tuple[str, str]:
         )
     else:
         method, why = "krylov", "fused block Krylov: one read for each step, all blocks used"
+    if method in {"merge", "gram"} and A.geometry.reads == 2:
+        cure = "give passes >= 2" if request.method == "auto" else "take method krylov"
+        msg = f"method {method} needs whole rows in memory, and a strip of this store's chunks does not fit: {cure}, or "
+        raise UnsupportedError(msg + "rechunk the store to panels of whole rows (rnla rechunk)")
     return method, why
 
 

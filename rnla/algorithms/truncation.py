@@ -21,6 +21,7 @@ from rnla.kernels.subspaces import orth, svd
 from rnla.sweeps.blocks import Block, centred_block
 from rnla.sweeps.products import Sum, wide
 from rnla.sweeps.source import Tall
+from rnla.sweeps.spans import energy_range
 
 ITERATIONS = 3  # products with the block and its adjoint, in memory
 
@@ -52,6 +53,8 @@ class Truncation(Sum):
         if self.centring:
             block, mean = centred_block(block)
         A = wide(block.dense())
+        if not block.energy() <= energy_range(block.dtype)[1]:  # the sweep will refuse it, or repeat it in another unit
+            A, mean = np.zeros_like(A), None if mean is None else np.zeros_like(mean)
         U, s, Vh = compress(A, self.omega)
         rest = A @ self.probes - U @ (s[:, None] * (Vh @ self.probes))
         padded = np.zeros((A.shape[0], self.lefts.shape[1]), dtype=U.dtype)

@@ -51,7 +51,7 @@ class FileCheckpoints:
 def loaded(file: Path) -> Iterator[Any]:
     """The arrays of a checkpoint; each is checked against its crc32 as it is read."""
     try:
-        with np.load(file, allow_pickle=False) as kept:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as kept:
             yield kept
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
         msg = f"{file}: this checkpoint is damaged ({error}); remove {file.parent} and run the same command again"

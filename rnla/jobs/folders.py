@@ -15,7 +15,7 @@ import os
 import shutil
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,8 +118,11 @@ class JobFolder:
         return known is not None
 
     def finish(self, how: dict[str, Any]) -> None:
-        """Write the end of the record, and remove what was only for the way."""
-        write_json(self.root / "final.json", how)
+        """Write the end of the record, and remove what was only for the way; the result stands, so nothing fails."""
+        with suppress(OSError):
+            write_json(self.root / "final.json", how)
+        with suppress(OSError):
+            self.state.unlink(missing_ok=True)  # first: no state may speak of scratch that is gone
         shutil.rmtree(self.work, ignore_errors=True)
 
     def clear(self) -> None:

@@ -28,6 +28,7 @@ from rnla.records import Made, input_record, now
 from rnla.store.publishing import check_target, local_target, made_by_rnla, root_attributes
 from rnla.store.results import ResultWriter
 from rnla.store.tall import Scratch
+from rnla.store.writing import writing_errors
 from rnla.sweeps.matrix import Matrix, Meter
 from rnla.sweeps.source import Tall
 
@@ -145,7 +146,8 @@ def run_job(
     plan = _plan(chosen, A, config, memory_bytes)
     spec = _spec(chosen, A, config)
     folder = JobFolder(local_target(out))
-    reused = _reusable(folder.target, spec, overwrite=overwrite)
+    with writing_errors(folder.target):
+        reused = _reusable(folder.target, spec, overwrite=overwrite)
     if reused is not None:
         return _told(
             watcher,
@@ -153,7 +155,8 @@ def run_job(
         )
     found = resources(A.runner, memory_bytes, lazy=hasattr(A.source, "blocks"))
     refuse_if_too_large(plan.peak_bytes, found, CURE)
-    _refuse_full_disk(plan, folder)
+    with writing_errors(folder.root):
+        _refuse_full_disk(plan, folder)
     watcher.planned(plan)
     with folder.locked():
         return _told(watcher, _worked(chosen, A, config, plan, spec, folder, watcher, overwrite=overwrite))

@@ -20,6 +20,7 @@ from rnla.store.chains import DamagedError
 from rnla.store.chunks import Chunks
 from rnla.store.manifest_file import ABSENT_SIZE, MANIFEST_KEY, Manifest, loaded_manifest
 from rnla.store.places import found_matrix
+from rnla.store.writing import writing_errors
 
 __all__ = ["MANIFEST_KEY", "Manifest", "Verification", "fingerprint", "verify"]
 
@@ -69,11 +70,15 @@ def fingerprint(place: Any, *, threads: int = THREADS, progress: Progress | None
     reader = Chunks(found.objects, found.layout)
     manifest = Manifest(*_measured(reader, threads, progress), found.layout.digest)
     try:
-        found.objects.put(MANIFEST_KEY, manifest.dumps())
+        with writing_errors(reader.objects.url):
+            found.objects.put(MANIFEST_KEY, manifest.dumps())
     except RnlaError:
         raise
     except Exception as error:  # every kind of store refuses in its own way
-        msg = f"{reader.objects.url}/{MANIFEST_KEY}: the manifest cannot be written ({error}); make the store writable"
+        msg = (
+            f"{reader.objects.url}/{MANIFEST_KEY}: the manifest cannot be written ({error}); make the store writable "
+            "and run the same command again"
+        )
         raise OutputError(msg) from error
     return manifest
 

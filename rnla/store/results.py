@@ -83,6 +83,8 @@ class ResultWriter:
             The disk is full.
         """
         check_target(target, overwrite=overwrite)
+        for torn in Path(self.folder).rglob(".*.part"):  # of a writer that was killed
+            torn.unlink(missing_ok=True)
         tall, digests = [], {}
         for name in _members(Path(self.folder)):
             if is_tall(Path(self.folder, name)):

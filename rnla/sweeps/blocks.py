@@ -224,30 +224,36 @@ class Strip:
         self.rows = rows
         self.own: RowMoments | None = None
         self._dtype = dtype
-        self.parts = parts
+        self._parts = parts
         self.operands = operands
         self._products: dict[int, Array] = {}
         self._energy: float | None = None
+        self._squares: tuple[Array, Array] | None = None
 
     @property
     def dtype(self) -> DType:
         """Working precision."""
         return self._dtype
 
+    def parts(self) -> Iterator[tuple[slice, Dense]]:
+        """Each range of columns and its block, read anew; the energy is noted on the way."""
+        total = 0.0
+        for columns, part in self._parts():
+            total += part.energy()
+            yield columns, part
+        self._energy = total
+
     def _read_once(self) -> None:
         count = self.rows.stop - self.rows.start
         sums = [np.zeros((count, X.shape[1]), dtype=accumulator_dtype(self.dtype)) for X in self.operands]
-        total = 0.0
         for columns, part in self.parts():
-            total += part.energy()
             for product, X in zip(sums, self.operands, strict=True):
                 np.add(product, part.right(X[columns]), out=product)
-        self._energy = total
         self._products = {id(X): s.astype(self.dtype) for X, s in zip(self.operands, sums, strict=True)}
 
     def right(self, X: Array) -> Array:
         """A X: (p, l)."""
-        if self._energy is None:
+        if id(X) not in self._products:
             self._read_once()
         return self._products[id(X)]
 
@@ -263,11 +269,19 @@ class Strip:
 
     def squared_columns(self) -> Array:
         """Sum of |a_ij|^2 over the rows: (n,)."""
-        return np.concatenate([part.squared_columns() for _, part in self.parts()])
+        return self._both_squares()[0]
 
     def squared_rows(self) -> Array:
         """Sum of |a_ij|^2 over the columns: (p,)."""
-        return np.asarray(np.sum([part.squared_rows() for _, part in self.parts()], axis=0))
+        return self._both_squares()[1]
+
+    def _both_squares(self) -> tuple[Array, Array]:
+        """Squared norms of the columns and rows in one read: (n,), (p,)."""
+        if self._squares is None:
+            both = [(part.squared_columns(), part.squared_rows()) for _, part in self.parts()]
+            columns, rows = zip(*both, strict=True)
+            self._squares = np.concatenate(columns), np.asarray(np.sum(rows, axis=0))
+        return self._squares
 
     def dense(self) -> Array:
         """Refused: it is a strip because it does not fit."""

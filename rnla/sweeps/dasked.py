@@ -79,6 +79,10 @@ class Woven:
         array = self.array if scipy.sparse.issparse(self.array) else np.asarray(self.array)
         return array[rows.start - self.rows.start : rows.stop - self.rows.start][:, columns]
 
+    def place(self, row: int, column: int) -> str:
+        """Row and column."""
+        return f"row {row}, column {column} of the Dask array"
+
 
 def without_graph(work: Any) -> Any:
     """The work of a sweep over a Dask array less the array, whose blocks travel on their own."""

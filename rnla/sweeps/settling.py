@@ -61,11 +61,12 @@ def _first_centred(A: Matrix, Q: Array | None) -> Settled:
     centre = moments.mean / (view.transform.unit * np.where(kept > 0, kept, 1.0))
     energy = float(moments.deviation.sum())
     if A.scaling:
-        spread = spread_of(moments.deviation, moments.present, moments.mean) / view.transform.unit
-        scale = (1.0 if scale is None else scale) / spread
-        Z = Z * scale[:, None]
-        Q, Z = (None, Z * scale) if Q is None else (Q / scale[:, None], Z)
-        energy = float(moments.deviation @ scale**2)
+        by = (1.0 if scale is None else scale) / spread_of(moments.deviation, moments.present, moments.mean)
+        Z = Z * by[:, None]
+        Q, Z = (None, Z * by) if Q is None else (Q / by[:, None], Z)
+        energy = float(moments.deviation @ by**2)
+        scale = by * view.transform.unit  # unit variance is in range: no other unit is needed
+        view = replace(view, transform=replace(view.transform, unit=1.0))
     transform = replace(view.transform, centre=centre, scale=scale)
     return Settled(replace(A, centring=False, scaling=False, transform=transform), Q, Z, energy)
 
@@ -77,11 +78,16 @@ def settled_by_moments(A: Matrix) -> Matrix:
     missing = A.transform.missing
     bare = replace(A, centring=False, scaling=False, transform=replace(A.transform, scale=None, weights=None))
     bare = replace(bare, transform=replace(bare.transform, missing="error"))
-    (moments,), _ = bare.swept(Moments(skip_missing=missing != "error"), allow_nonfinite=missing != "error")
-    mean = moments.mean / A.transform.unit
+    wanted, allowed = Moments(skip_missing=missing != "error"), missing != "error"
+    (moments,), tally = bare.swept(wanted, allow_nonfinite=allowed)
+    if tally.largest > 0 and not 1e-100 < tally.largest < 1e100:  # squared deviations leave the range of float64
+        bare = in_unit_of(bare, tally.largest)
+        (moments,), _ = bare.swept(wanted, allow_nonfinite=allowed)
+    unit = bare.transform.unit
+    mean = moments.mean / unit
     scale = A.transform.scale
     if A.scaling:
-        spread = spread_of(moments.deviation, moments.present, moments.mean) / A.transform.unit
+        spread = spread_of(moments.deviation, moments.present, moments.mean) / unit
         scale = (1.0 if scale is None else scale) / spread
     transform = replace(
         A.transform,
@@ -98,9 +104,14 @@ def in_range(A: Matrix, *products: Product) -> tuple[tuple[Any, ...], Tally, Mat
     answers, tally = A.swept(*products)
     if tally.largest == 0 or low <= tally.energy <= high:
         return answers, tally, A
-    exponent = -math.frexp(tally.largest)[1]
-    view = replace(A, transform=replace(A.transform, unit=A.transform.unit * math.ldexp(1.0, exponent)))
+    view = in_unit_of(A, tally.largest)
     answers, tally = view.swept(*products)
     if not low <= tally.energy <= high:
         raise overflowed(tally, A.dtype)
     return answers, tally, view
+
+
+def in_unit_of(A: Matrix, largest: float) -> Matrix:
+    """The view times a power of two that brings entries of this size near 1."""
+    unit = math.ldexp(1.0, max(-1000, min(1000, -math.frexp(largest)[1])))
+    return replace(A, transform=replace(A.transform, unit=A.transform.unit * unit))

@@ -8,6 +8,7 @@ stand at the mean of their column ("impute-mean").
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
@@ -100,15 +101,27 @@ class Transform:
 
 def row_moments(block: Array, absent: Array | None = None) -> RowMoments:
     """Mean and standard deviation (1 where it vanishes) of the present entries of each row, in float64."""
-    wide = block.astype(np.complex128 if block.dtype.kind == "c" else np.float64)
+    unit = _square_unit(block)
+    wide = block.astype(np.complex128 if block.dtype.kind == "c" else np.float64) * unit
     if absent is None:
         mean = wide.mean(axis=1)
         squares = squared_column_norms((wide - mean[:, None]).T)
-        return RowMoments(mean, spread_of(squares, np.asarray(float(block.shape[1])), mean))
+        spread = spread_of(squares, np.asarray(float(block.shape[1])), mean)
+        known = np.isfinite(mean)  # elsewhere is an error: leave the row's other entries as they are, to locate it
+        return RowMoments(np.where(known, mean / unit, 0.0), np.where(known, spread / unit, 1.0))
     count = np.maximum((~absent).sum(axis=1), 1)
     mean = np.where(absent, 0.0, wide).sum(axis=1) / count
     squares = squared_column_norms(np.where(absent, 0.0, wide - mean[:, None]).T)
-    return RowMoments(mean, spread_of(squares, count, mean))
+    return RowMoments(mean / unit, spread_of(squares, count, mean) / unit)
+
+
+def _square_unit(block: Array) -> float:
+    """A power of two that keeps the squares of a block in range: 1 for nearly all data."""
+    sizes = np.abs(block)
+    largest = float(sizes.max(initial=0.0, where=np.isfinite(sizes)))
+    if largest == 0 or 1e-100 < largest < 1e100:
+        return 1.0
+    return math.ldexp(1.0, max(-1000, min(1000, -math.frexp(largest)[1])))
 
 
 def spread_of(deviation: Array, count: Array, mean: Array) -> Array:

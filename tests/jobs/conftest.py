@@ -1,5 +1,6 @@
 """Small stores with known singular values, cut like large ones: several panels a span, several spans a sweep."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 import rnla.sweeps.geometry
 import rnla.sweeps.retries
 from tests.backends import written
-from tests.jobs.attempts import PANEL_BYTES, Job
+from tests.jobs.attempts import PANEL_BYTES, Job, files, unflushed
 from tests.matrices import with_singular_values
 
 M, N, CHUNK = 1700, 24, 100
@@ -60,7 +61,23 @@ def wide(tmp_path, matrix):
 
 @pytest.fixture(autouse=True)
 def cut_small(monkeypatch):
-    """Several spans in this process too; no long pauses between attempts at a read."""
+    """Several spans in this process too; no long pauses between attempts at a read, or for the disk."""
+    monkeypatch.setattr(os, "fsync", unflushed)
     monkeypatch.setattr(rnla.sweeps.geometry, "PANEL_BYTES", PANEL_BYTES)
     monkeypatch.setattr(rnla.sweeps.retries, "FIRST_PAUSE_SECONDS", 1e-4)
     assert len(rnla.open(np.zeros((M, N))).geometry.spans()) > 2
+
+
+@pytest.fixture(scope="session")
+def undamaged(tmp_path_factory, matrix):
+    """Files of the result of an undisturbed job on the tall store, by the job's name and options; each is run once."""
+    room = tmp_path_factory.mktemp("undamaged")
+    store, found = kept(matrix, room / "a.zarr", compressors=None), {}
+
+    def result(name="svd", **options):
+        key = repr((name, sorted(options.items())))
+        if key not in found:
+            found[key] = files(store.job(room / str(len(found)), name, **options).run().path)
+        return found[key]
+
+    return result
