@@ -1,7 +1,7 @@
 """Matrices whose singular values we chose, by name.
 
-A = P diag(s) R^H with P and R products of two random-sign cosine (or, complex, random-phase Fourier) transforms: orthogonal
-to rounding, without coordinates of their own, and made in O(m n log n).
+A = P diag(s) R^H with P and R products of two random-sign cosine (or, complex, random-phase Fourier) transforms:
+orthogonal to rounding, without coordinates of their own, and made in O(m n log n).
 """
 
 from typing import NamedTuple

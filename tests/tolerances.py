@@ -10,7 +10,7 @@ def eps(dtype):
 
 
 def sum_rounding(dtype, terms):
-    """|fl(sum) - sum| <= terms * eps * sum|.| for sums and inner products of this many terms (Higham 2002, section 3.1).
+    """|fl(sum) - sum| <= terms * eps * sum|.| for sums and products of this many terms (Higham 2002, 3.1).
 
     Times the sum of magnitudes. The 4 covers conversion, the view's own arithmetic, and complex products.
     """
@@ -18,7 +18,7 @@ def sum_rounding(dtype, terms):
 
 
 def weyl(dtype, norm):
-    """|sigma_i(A + E) - sigma_i(A)| <= ||E||_2, for the rounding of A's entries to a precision: ||E||_F <= eps ||A||_F."""
+    """|sigma_i(A + E) - sigma_i(A)| <= ||E||_2, for rounding A to a precision: ||E||_F <= eps ||A||_F."""
     return eps(dtype) * norm
 
 
@@ -28,14 +28,14 @@ def backward(dtype, shape, norm):
 
 
 def squared(dtype, shape, s):
-    """Error of each sigma_i when Z = A^H A Q is known to rounding: eps sigma_1^2 / sigma_i, and never above sqrt(eps)."""
+    """Error of each sigma_i when A^H A Q is known to rounding: eps sigma_1^2 / sigma_i, and never above sqrt(eps)."""
     s = np.asarray(s, dtype=float)
     known = np.sqrt(backward(dtype, shape, 1.0)) * s[0]
     return np.minimum(backward(dtype, shape, s[0]) * s[0] / np.where(s > 0, s, known), known) if s[0] > 0 else s
 
 
 def orthonormality(dtype, columns):
-    """||V^H V - I||_max: columns of length 1 rounded to a precision, after a whitening in float64 that costs 3 digits."""
+    """||V^H V - I||_max: unit columns rounded to a precision, after a whitening in float64 that costs 3 digits."""
     return (100 * eps(dtype) + 1000 * eps("f8")) * np.sqrt(columns)
 
 
@@ -48,6 +48,7 @@ LAYOUT = 1e-12  # PROMISES.md 18: another chunk grid changes the answer by no mo
 FINE = 1e-9  # issue 2: singular values as good as this need no comparison with scikit-learn
 RESOLVED = 1e-6  # issue 2: relative accuracy of singular values that a certificate calls resolved
 TASKS_PER_CHUNK = 1.3  # PROMISES.md 16
+TIGHT = 3.0  # a plan of more than three times what is used would refuse jobs that fit
 PLAN_BYTES = 500_000_000  # PROMISES.md 16: memory in which 1e6 chunks are planned
 
 

@@ -160,11 +160,25 @@ def chosen(A: Matrix, request: Request) -> tuple[str, str]:
         )
     else:
         method, why = "krylov", "fused block Krylov: one read for each step, all blocks used"
+    if method == "merge":
+        check_streamable(A)
     if method in {"merge", "gram"} and A.geometry.reads == 2:
         cure = "give passes >= 2" if request.method == "auto" else "take method krylov"
-        msg = f"method {method} needs whole rows in memory, and a strip of this store's chunks does not fit: {cure}, or "
+        msg = (
+            f"method {method} needs whole rows in memory, and a strip of this store's chunks does not fit: {cure}, or "
+        )
         raise UnsupportedError(msg + "rechunk the store to panels of whole rows (rnla rechunk)")
     return method, why
+
+
+def check_streamable(A: Matrix) -> None:
+    """Refuses views whose means or deviations must be known before the products of the only read."""
+    if A.axis == "columns" and (A.scaling or A.transform.missing == "impute-mean"):
+        msg = "scaling by own deviations and imputing means need passes >= 2: they must be known before the products"
+        raise RequestError(msg)
+    if A.axis == "columns" and A.centring and (A.transform.weights is not None or A.transform.missing != "error"):
+        msg = "with row weights or missing='mask', centring needs passes >= 2"
+        raise RequestError(msg)
 
 
 def width_of(A: Matrix, request: Request) -> int:
@@ -260,7 +274,8 @@ def _peak(A: Matrix, method: str, width: int, threads: int, sweeps: int) -> tupl
     partial = n * carried * wide
     waiting = (FAN_IN + 1) if spans > 1 else 1
     everywhere = busy * (buffers + block + tall + 2 * partial) + waiting * partial + n * carried * item
-    # the client's algebra: the blocks so far, their products, and copies of both
-    blocks = n * width * (sweeps + 1) * wide * 5 if method in {"krylov", "subspace"} else n * carried * wide * 5
+    # the client's algebra: the blocks so far, their products, and copies of both; or A^T A, its eigenvectors and
+    # LAPACK's workspace of twice the size
+    blocks = n * width * (sweeps + 1) * wide * 5 if method in {"krylov", "subspace"} else n * carried * wide * 9
     small = (2 * width * sweeps) ** 2 * wide * 4
     return everywhere + blocks + small + (32 << 20), ()

@@ -10,7 +10,6 @@ import numpy as np
 from rnla.algorithms.certificate import PROBES, Residual
 from rnla.algorithms.truncation import Truncation
 from rnla.arrays import Array, accumulator_dtype
-from rnla.errors import RequestError
 from rnla.kernels.subspaces import orth
 from rnla.streams import normal
 from rnla.sweeps.blocks import Block
@@ -33,12 +32,6 @@ class Streamed(NamedTuple):
 
 def stream(A: Matrix, width: int, seed: int, workspace: Workspace, moments: Tall | None) -> Streamed:
     """Rank-`width` factors in one read."""
-    if A.axis == "columns" and (A.scaling or A.transform.missing == "impute-mean"):
-        msg = "scaling by own deviations and imputing means need passes >= 2: they must be known before the products"
-        raise RequestError(msg)
-    if A.centring and A.axis == "columns" and (A.transform.weights is not None or A.transform.missing != "error"):
-        msg = "with row weights or missing='mask', centring needs passes >= 2"
-        raise RequestError(msg)
     n, wide = A.shape[1], accumulator_dtype(A.dtype)
     complex_ = wide.kind == "c"
     start = orth(normal(seed, "start", n, width, complex_=complex_))

@@ -63,7 +63,8 @@ def whitening(G: Array, tolerance: float) -> Whitening:
     Scaling first makes graded columns (norms 1 .. 1e-16) harmless.
     """
     norms = np.sqrt(np.maximum(G.diagonal().real, 0.0))
-    inverse = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
+    seen = norms > 1e-16 * norms.max(initial=0.0)  # below, products in float32 underflow and Z is no longer A^H Y
+    inverse = np.divide(1.0, norms, out=np.zeros_like(norms), where=seen)
     scaled = G * np.outer(inverse, inverse)
     w, W = scipy.linalg.eigh((scaled + scaled.conj().T) / 2)
     kept = w > tolerance

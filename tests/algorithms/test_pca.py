@@ -74,7 +74,11 @@ def test_new_rows_are_projected_and_rebuilt(shape, scale):
     found = rnla.pca(A, k, scale=scale)
     scores = np.asarray(found.transform(A))
     size = np.abs(A).max() * np.sqrt(A.size)
-    assert close(scores, np.asarray(found.scores), squared("f8", A.shape, found.singular_values).max() + backward("f8", A.shape, size))
+    assert close(
+        scores,
+        np.asarray(found.scores),
+        squared("f8", A.shape, found.singular_values).max() + backward("f8", A.shape, size),
+    )
     if A.shape[0] > A.shape[1]:
         k = A.shape[1]
         found = rnla.pca(A, k, scale=scale)
@@ -145,7 +149,9 @@ def test_weights_apply_after_centring_on_sparse_and_dense_data_alike():
     exact = np.linalg.svd((A - A.mean(axis=0)) * w, compute_uv=False)[:4]
     for form in (np.asarray, scipy.sparse.csr_array):
         for method in METHODS:
-            found = rnla.svd(rnla.open(form(A)).centred().weighted(columns=w), 4, method=method, passes=6 if method != "merge" else 1)
+            found = rnla.svd(
+                rnla.open(form(A)).centred().weighted(columns=w), 4, method=method, passes=6 if method != "merge" else 1
+            )
             width = found.certificate.upper - found.certificate.lower
             assert close(found.s, exact, squared("f8", A.shape, exact) + width), (form, method)
 
@@ -165,9 +171,7 @@ def test_stores_whose_strips_do_not_fit_are_centred_all_the_same(tmp_path, shape
 
 
 def test_duplicate_entries_of_a_sparse_matrix_are_added():
-    twice = scipy.sparse.csr_array(
-        (np.array([1.0, 2.0, 3.0]), np.array([0, 0, 1]), np.array([0, 2, 3])), shape=(2, 2)
-    )
+    twice = scipy.sparse.csr_array((np.array([1.0, 2.0, 3.0]), np.array([0, 0, 1]), np.array([0, 2, 3])), shape=(2, 2))
     assert np.allclose(rnla.svd(twice, 2).s, [3.0, 3.0], rtol=backward("f8", (2, 2), 1.0), atol=0)
 
 

@@ -1,5 +1,7 @@
 """rnla.svd: factors of every shape, type and method, their signs, ranks chosen by tolerance, and requests refused."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import scipy.sparse
@@ -108,7 +110,7 @@ def test_deflation_keeps_21_distinct_values_from_being_inflated(method):
 def test_more_passes_give_smaller_errors():
     known = named("1/i", (800, 800))
     errors = [np.abs(rnla.svd(known.A, 10, method="krylov", passes=p).s / known.s[:10] - 1).max() for p in (2, 3, 4, 5)]
-    assert all(later < earlier / 2 for earlier, later in zip(errors[:-1], errors[1:], strict=True))
+    assert all(later < earlier / 2 for earlier, later in pairwise(errors))
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -4,6 +4,8 @@ Tolerances are componentwise: the definition applied to magnitudes (all differen
 rounding can do, times eps and the number of terms.
 """
 
+# ruff: noqa: ARG005 - the entries of a table all take the same arguments
+
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -153,7 +155,7 @@ def test_the_table_sweeps_several_blocks_panels_spans_and_joins(tmp_path):
 def test_products_that_need_whole_rows_say_so_when_strips_are_read_in_parts(tmp_path, name):
     matrix = BACKENDS["zarr v3, in parts"](random_of("f8", SHAPES["tall"]), tmp_path)
     operands = Operands.of(matrix.shape, complex_=False)
-    with pytest.raises(UnsupportedError, match="rechunk|means"):
+    with pytest.raises(UnsupportedError, match=r"rechunk|means"):
         matrix.sweep(TABLE[name][0](operands, *matrix.shape))
 
 
@@ -175,9 +177,7 @@ class Sides:
         count = np.maximum(present.sum(axis=0), 1)
         mean = np.where(present, A, 0).sum(axis=0) / count
         std = np.sqrt((np.abs(np.where(present, A - mean, 0)) ** 2).sum(axis=0) / count)
-        return cls(
-            mean, np.where(std > 0, std, 1.0), rng.standard_normal(n), 0.5 + rng.random(n), 0.5 + rng.random(m)
-        )
+        return cls(mean, np.where(std > 0, std, 1.0), rng.standard_normal(n), 0.5 + rng.random(n), 0.5 + rng.random(m))
 
     def magnitudes(self):
         return replace(self, mean=np.abs(self.mean), given=np.abs(self.given))
@@ -210,11 +210,10 @@ VIEWS = {
         lambda A, s, minus: s.rows[:, None] * minus(A, s.mean) / s.std * s.columns,
     ),
 }  # fmt: skip
-VIEWED = ("numpy", "numpy, by columns", "sparse csr", "zarr v3, ragged", "zarr v3, in parts", "dask")
 WITH_VIEWS = (
-    [(backend, "tall", "f8") for backend in VIEWED]
+    [(backend, "tall", "f8") for backend in ("numpy, by columns", "zarr v3, ragged", "dask")]
     + [(backend, shape, "f8") for backend in ("numpy", "sparse csr", "zarr v3, in parts") for shape in SHAPES]
-    + [(backend, "tall", dtype) for backend in ("numpy", "sparse csr", "zarr v3, in parts") for dtype in ("f4", "i1", "c16")]
+    + [(backend, "tall", dtype) for backend in ("numpy", "sparse csr") for dtype in ("f4", "c16")]
 )
 
 
@@ -286,8 +285,11 @@ def test_means_and_deviations_of_a_turned_view_are_written_row_by_row(tmp_path, 
 
 
 @pytest.mark.parametrize("view", VIEWS)
-@pytest.mark.parametrize("backend", ["numpy", "sparse csr", "zarr v3, ragged", "zarr v3, in parts", "dask"])
-@pytest.mark.parametrize("dtype", ["f8", "f4", "c16"])
+@pytest.mark.parametrize(
+    ("backend", "dtype"),
+    [(backend, "f8") for backend in ("numpy", "sparse csr", "zarr v3, ragged", "zarr v3, in parts", "dask")]
+    + [("numpy", "f4"), ("sparse csr", "c16")],
+)
 def test_the_first_sweep_gives_gram_and_energy_of_a_view_with_unknown_means(tmp_path, backend, dtype, view):
     A = random_of(dtype, SHAPES["tall"])
     sides, (taken, defined) = Sides.of(wide(A)), VIEWS[view]
