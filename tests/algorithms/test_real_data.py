@@ -1,8 +1,8 @@
 """Real matrices against reference values computed in float64 by numpy and scipy, and against other tools' own output.
 
 Reference singular values: full decompositions of the same matrices in float64 (numpy 2.4.6, scipy 1.17.1). Data that
-may be redistributed lies in tests/data with its source; the rest is read from a folder `shared/data` beside the repository
-where there is one.
+may be redistributed lies in tests/data with its source; the rest is read from a folder shared/data beside the
+repository where there is one.
 """
 
 from __future__ import annotations
