@@ -17,11 +17,11 @@ from rnla.algorithms.certify import certify as certified
 from rnla.algorithms.delivery import column_statistics, pca_request, variances
 from rnla.algorithms.norms import Norms
 from rnla.algorithms.norms import norms as swept_norms
-from rnla.algorithms.planning import Plan, Request, checked_request, oriented
+from rnla.algorithms.planning import Plan, Request, checked_request, integer, oriented
 from rnla.algorithms.planning import plan as planned
 from rnla.algorithms.results import PCA, SVD, Certificate, Cost
 from rnla.algorithms.svd import Triplets, factorise
-from rnla.arrays import Array
+from rnla.arrays import Array, accumulator_dtype
 from rnla.cluster.resources import refuse_if_too_large, resources
 from rnla.errors import ConfigError, RequestError, StoreError
 from rnla.jobs.running import CURE, cost_of, run_job
@@ -245,7 +245,8 @@ def certify(A: Any, U: Any, s: Any, Vt: Any, *, seed: int = 0) -> Certificate:
     view, transposed = oriented(matrix)
     tall, short = (right.T, left.T) if transposed else (left, right)
     everything = short.source.read(slice(0, short.shape[0]), slice(0, short.shape[1]))
-    return certified(view, _Readable(tall), values, np.asarray(everything), seed)
+    wide = accumulator_dtype(matrix.dtype)
+    return certified(view, _Readable(tall), values, np.asarray(everything).astype(wide), integer(seed, "seed"))
 
 
 def load(path: str | os.PathLike[str]) -> SVD | PCA:

@@ -17,14 +17,14 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.linalg
-import scipy.stats
+import scipy.special
 
 from rnla.algorithms.results import Certificate
 from rnla.arrays import Array
 from rnla.kernels.subspaces import svd
 
 PROBES = 10
-FAILURE = 5e-7  # probability that one bound does not hold; two are used together
+FAILURE = 2.5e-7  # probability that one bound does not hold; at most four are used together
 RESOLVED = 1e-6  # relative width of an interval that counts as resolved
 
 
@@ -59,8 +59,8 @@ class Residual(NamedTuple):
 def chi_squared_floor(probes: int, *, complex_: bool) -> float:
     """q with P(|W^H v|^2 < q) = FAILURE for `probes` Gaussian probes."""
     if complex_:  # |w^H v|^2 is half a chi-squared with two degrees of freedom
-        return float(scipy.stats.chi2.ppf(FAILURE, 2 * probes)) / 2
-    return float(scipy.stats.chi2.ppf(FAILURE, probes))
+        return float(scipy.special.gammaincinv(probes, FAILURE))
+    return 2 * float(scipy.special.gammaincinv(probes / 2, FAILURE))
 
 
 def top_eigenvalue_bound(CW: Array) -> float:
@@ -101,7 +101,7 @@ def spectrum_on(evidence: Evidence, X: Array, Z: Array, CCW: Array | None) -> Sp
     raw = X.conj().T @ Z
     H = (raw + raw.conj().T) / 2
     theta, Y = (part[..., ::-1] for part in scipy.linalg.eigh(H))
-    noise = rounding_noise(theta, Y.conj().T @ (raw - H) @ Y) + 2 * evidence.eps * np.maximum(theta, 0.0)
+    noise = rounding_noise(theta, Y.conj().T @ (raw - H) @ Y) + 7 * evidence.eps * np.maximum(theta, 0.0)
     R = (Z - X @ H) @ Y  # columns: residuals of the Ritz vectors
     whole = X.shape[0] == X.shape[1]  # then nothing is left out
     upper = theta if whole else arrow_eigenvalues(theta, R, complement_bound(evidence, X, Z, CCW))[: theta.size]
@@ -211,7 +211,7 @@ def certificate(
         relative_error=relative,
         explained_variance=1.0 - relative**2,
         spectral_bound=min(bounds),
-        confidence=1.0 - 2 * FAILURE,
+        confidence=1.0 - 4 * FAILURE,
         lower=lower,
         upper=upper,
         residuals=residuals,

@@ -187,13 +187,14 @@ def width_of(A: Matrix, request: Request) -> int:
     return min(wanted, *A.shape)
 
 
-def sweeps_of(method: str, request: Request) -> int:
-    """Sweeps at most."""
+def sweeps_of(method: str, request: Request, A: Matrix) -> int:
+    """Sweeps at most: blocks of Krylov's method fill the whole space after n / width of them."""
     if method == "merge":
         return 1
     if method == "gram":
         return 2
-    return max(2, request.passes)
+    full = A.shape[1] // width_of(A, request) + 1 if method == "krylov" else request.passes
+    return max(2, min(request.passes, full))
 
 
 def plan(
@@ -204,7 +205,7 @@ def plan(
     geometry = view.geometry
     method, why = chosen(view, request)
     width = width_of(view, request)
-    sweeps = sweeps_of(method, request)
+    sweeps = sweeps_of(method, request, view)
     extra = extra_reads(view) if method != "merge" else 0
     reads = (sweeps + extra) * geometry.reads - (extra if geometry.reads == 2 else 0)
     m, n = view.shape
@@ -242,8 +243,15 @@ def plan(
         peak_bytes=base_bytes + peak,
         output_bytes=output,
         scratch_bytes=scratch,
-        notes=notes + more,
+        notes=notes + more + _rank_note(request, width, sweeps, method),
     )
+
+
+def _rank_note(request: Request, width: int, sweeps: int, method: str) -> tuple[str, ...]:
+    if request.k is not None or method == "gram":
+        return ()
+    most = width * max(1, sweeps - 1)
+    return (f"without k the rank is at most {most}: if the tolerance needs more, give k or more passes",)
 
 
 def _flops(A: Matrix, method: str, width: int, sweeps: int) -> float:

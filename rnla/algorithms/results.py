@@ -55,7 +55,7 @@ class Certificate:
         lines = [
             f"relative Frobenius error   {self.relative_error:.6g}  (rounding floor {self.relative_floor:.1e})",
             f"Frobenius error            {self.frobenius_error:.6g}  of ||A||_F = {self.frobenius_norm:.6g}",
-            f"spectral error at most     {self.spectral_bound:.6g}  with probability {self.confidence:.6f}",
+            f"spectral error at most     {self.spectral_bound:.6g}  with probability 1 - {1 - self.confidence:.0e}",
             f"modes resolved to 1e-6     {int(self.resolved.sum())} of {self.resolved.size}",
             f"status                     {self.status}",
         ]

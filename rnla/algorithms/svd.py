@@ -87,7 +87,7 @@ def _iterated(
         workspace,
         request.k,
         width_of(A, request),
-        sweeps_of(method, request),
+        sweeps_of(method, request, A),
         request.oversample,
         request.seed,
         method,  # type: ignore[arg-type]

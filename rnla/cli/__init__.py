@@ -32,7 +32,7 @@ def _version(context: click.Context, _option: click.Parameter, wanted: bool) -> 
 )
 @debug_option
 def main() -> None:
-    r"""Certified randomized linear algebra of Zarr matrices far bigger than memory.
+    """Certified randomized linear algebra of Zarr matrices far bigger than memory.
 
     Every result says how wrong it can be, how often the data was read, and stays within a memory bound that was
     promised before the first byte was read.
@@ -42,7 +42,7 @@ def main() -> None:
       rnla plan svd matrix.zarr --k 50                 passes, bytes and memory, before anything is read
       rnla run  svd matrix.zarr --k 50 --out svd.zarr  the same command again resumes or reuses it
       rnla show svd.zarr --html report.html
-    """
+    """  # noqa: D301 - click's mark for lines to be left alone is a backspace character
 
 
 for _command in (info, plan, run, show, rechunk, fingerprint, verify, demo):

@@ -92,6 +92,8 @@ def ritz_factors(K: Array, Z: Array) -> Factors:
 
     Its asymmetry shows the rounding of the products; directions that it drowns are dropped.
     """
+    if K.shape[1] == 0:
+        return Factors(np.zeros((0, 0), K.dtype), np.zeros(0), np.zeros((0, K.shape[0]), K.dtype))
     raw = K.conj().T @ Z
     w, W = scipy.linalg.eigh((raw + raw.conj().T) / 2)
     noise = float(np.linalg.norm(raw - raw.conj().T, 2)) / 2

@@ -132,9 +132,15 @@ class Matrix:
             What is subtracted from each row.
         """
         self._unweighted("centred")
+        if self.centring and mean is None and self.axis == "columns":
+            return self
+        if self.centring or self.transform.centre is not None or self.transform.row_centre is not None:
+            msg = "this view is centred already; centre the matrix once, by rnla.open(...).centred(...)"
+            raise RequestError(msg)
         if mean is None:
-            return replace(self, centring=True, transform=replace(self.transform, centre=None))
-        return replace(self, transform=replace(self.transform, centre=_vector(mean, self.shape[1], "mean")))
+            return replace(self._along_columns("centred"), centring=True)
+        found = _vector(mean, self.shape[1], "mean", complex_=self.dtype.kind == "c")
+        return replace(self, transform=replace(self.transform, centre=found))
 
     def scaled(self, scale: Any = None) -> Matrix:
         """The view whose column j is divided by scale[j]; without `scale`, by its standard deviation (divisor m).
@@ -143,7 +149,10 @@ class Matrix:
         """
         if scale is None:
             self._unweighted("scaled")
-            return replace(self, scaling=True)
+            if self.transform.row_centre is not None or self.scaling:
+                msg = "scaled() takes a view that is not scaled yet and not the transpose of a centred one; give scale="
+                raise RequestError(msg)
+            return replace(self._along_columns("scaled"), scaling=True)
         given = _vector(scale, self.shape[1], "scale")
         if not np.all(given > 0):
             msg = "scale must be positive in every column; use 1 for columns to be left alone"
@@ -162,6 +171,13 @@ class Matrix:
                 transform, weights=weights if transform.weights is None else transform.weights * weights
             )
         return replace(self, transform=transform)
+
+    def _along_columns(self, view: str) -> Matrix:
+        """The view with its own means along its columns, if none are pending along its rows."""
+        if self.own_means:
+            msg = f"{view}() after the transpose of a view centred or scaled by its own means: transpose last"
+            raise RequestError(msg)
+        return replace(self, axis="columns")
 
     def _unweighted(self, view: str) -> None:
         if self.transform.scale is not None or self.transform.weights is not None:
@@ -269,9 +285,12 @@ class Matrix:
         )
 
 
-def _vector(given: Any, length: int, name: str) -> Array:
+def _vector(given: Any, length: int, name: str, *, complex_: bool = False) -> Array:
     vector = np.asarray(given)
     if vector.shape != (length,) or not np.all(np.isfinite(vector)):
         msg = f"{name} has shape {vector.shape}: it must be {length} finite numbers, one for each"
+        raise RequestError(msg)
+    if vector.dtype.kind == "c" and not complex_:
+        msg = f"{name} is complex: weights and scales are real, and a complex mean needs complex data"
         raise RequestError(msg)
     return vector.astype(np.complex128 if vector.dtype.kind == "c" else np.float64)

@@ -58,7 +58,7 @@ def _first_centred(A: Matrix, Q: Array | None) -> Settled:
         bare = replace(bare, transform=replace(A.transform, scale=None)).astype(accumulator_dtype(A.dtype))
     (moments, (_, Z)), _, view = in_range(bare, Moments(), CentredGram(Q))
     kept = view.transform.scale if view.transform.scale is not None else np.ones(A.shape[1])
-    centre = moments.mean / (view.transform.unit * np.where(kept > 0, kept, 1.0))
+    centre = moments.mean / (view.transform.unit * np.where(kept != 0, kept, 1.0))
     energy = float(moments.deviation.sum())
     if A.scaling:
         by = (1.0 if scale is None else scale) / spread_of(moments.deviation, moments.present, moments.mean)

@@ -1,0 +1,71 @@
+"""Views in every order: each is its numpy definition, or refused in words; never something else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import rnla
+from rnla.errors import RequestError
+
+ROWS, COLUMNS = 60, 25
+
+
+def matrix() -> np.ndarray:
+    """Rows and columns of very different means, so that centring along the wrong side shows."""
+    rng = np.random.default_rng(3)
+    return rng.standard_normal((ROWS, COLUMNS)) + 10 * np.arange(ROWS)[:, None] + 7 * np.arange(COLUMNS)
+
+
+def leading(A: np.ndarray) -> np.ndarray:
+    """Three leading singular values."""
+    return np.linalg.svd(A, compute_uv=False)[:3]
+
+
+def same(view: rnla.Matrix, A: np.ndarray) -> bool:
+    """Whether a view's singular values are those of its definition, to 1e3 roundings of the largest."""
+    allowed = 1e3 * np.finfo(np.float64).eps * np.linalg.norm(A, 2)
+    return bool(np.all(np.abs(rnla.svd(view, 3).s - leading(A)) <= allowed))
+
+
+def test_a_transpose_is_centred_along_its_own_columns() -> None:
+    A = matrix()
+    assert same(rnla.open(A).T.centred(), A.T - A.T.mean(axis=0))
+
+
+def test_a_transpose_is_scaled_along_its_own_columns() -> None:
+    A = matrix()
+    assert same(rnla.open(A).T.centred().scaled(), (A.T - A.T.mean(axis=0)) / A.T.std(axis=0))
+
+
+def test_the_transpose_of_a_centred_matrix_stays_centred_along_its_rows() -> None:
+    A = matrix()
+    assert same(rnla.open(A).centred().T, (A - A.mean(axis=0)).T)
+
+
+def test_weights_may_be_negative() -> None:
+    A, weights = matrix(), -np.linspace(0.5, 2.0, COLUMNS)
+    assert same(rnla.open(A).centred().weighted(columns=weights), (A - A.mean(axis=0)) * weights)
+
+
+def test_centring_by_own_means_twice_is_centring_once() -> None:
+    A = matrix()
+    assert same(rnla.open(A).centred().centred(), A - A.mean(axis=0))
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda A: A.centred(np.ones(COLUMNS)).centred(),
+        lambda A: A.centred().centred(np.ones(COLUMNS)),
+        lambda A: A.centred().T.centred(),
+        lambda A: A.centred().T.scaled(),
+        lambda A: A.weighted(rows=1j * np.arange(ROWS)),
+        lambda A: A.centred(1j * np.ones(COLUMNS)),
+        lambda A: A.weighted(columns=np.ones(COLUMNS)).centred(),
+    ],
+    ids=["given-own", "own-given", "own-T-own", "own-T-scaled", "complex-weights", "complex-mean", "weighted-centred"],
+)
+def test_views_without_a_meaning_are_refused(view: object) -> None:
+    with pytest.raises(RequestError):
+        view(rnla.open(matrix()))  # type: ignore[operator]
