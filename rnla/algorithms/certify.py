@@ -143,7 +143,9 @@ class _Basis(NamedTuple):
         departure = _departure(self.VV) * self.norm**2  # W was projected with V, not with X
         certain = max(self.norm**2 - float(np.sum(theta)), 0.0) + 64 * np.finfo(np.float64).eps * self.norm**2
         beta = min(certain, top_eigenvalue_bound(CW) + departure)
-        noise = 7 * eps * np.maximum(theta, 0.0) + 16 * np.finfo(np.float64).eps * (64 + theta.size) * theta.max(initial=0.0)
+        noise = 7 * eps * np.maximum(theta, 0.0) + 16 * np.finfo(np.float64).eps * (64 + theta.size) * theta.max(
+            initial=0.0
+        )
         values, bounds = np.zeros(s.size), np.full(s.size, beta)
         values[: theta.size] = np.maximum(theta - noise, 0.0)
         bounds[: theta.size] = arrow_eigenvalues(theta, R, beta)[: theta.size] + self.slack + noise

@@ -134,11 +134,13 @@ class Matrix:
         self._unweighted("centred")
         if self.centring and mean is None and self.axis == "columns":
             return self
-        if self.centring or self.transform.centre is not None or self.transform.row_centre is not None:
+        given = self.transform.centre is not None and mean is not None
+        if self.centring or given or self.transform.row_centre is not None:
             msg = "this view is centred already; centre the matrix once, by rnla.open(...).centred(...)"
             raise RequestError(msg)
-        if mean is None:
-            return replace(self._along_columns("centred"), centring=True)
+        if mean is None:  # own means take any constants with them
+            bare = replace(self.transform, centre=None)
+            return replace(self._along_columns("centred"), centring=True, transform=bare)
         found = _vector(mean, self.shape[1], "mean", complex_=self.dtype.kind == "c")
         return replace(self, transform=replace(self.transform, centre=found))
 

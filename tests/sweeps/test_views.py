@@ -56,7 +56,7 @@ def test_centring_by_own_means_twice_is_centring_once() -> None:
 @pytest.mark.parametrize(
     "view",
     [
-        lambda A: A.centred(np.ones(COLUMNS)).centred(),
+        lambda A: A.centred(np.ones(COLUMNS)).centred(np.ones(COLUMNS)),
         lambda A: A.centred().centred(np.ones(COLUMNS)),
         lambda A: A.centred().T.centred(),
         lambda A: A.centred().T.scaled(),
@@ -64,7 +64,15 @@ def test_centring_by_own_means_twice_is_centring_once() -> None:
         lambda A: A.centred(1j * np.ones(COLUMNS)),
         lambda A: A.weighted(columns=np.ones(COLUMNS)).centred(),
     ],
-    ids=["given-own", "own-given", "own-T-own", "own-T-scaled", "complex-weights", "complex-mean", "weighted-centred"],
+    ids=[
+        "given-given",
+        "own-given",
+        "own-T-own",
+        "own-T-scaled",
+        "complex-weights",
+        "complex-mean",
+        "weighted-centred",
+    ],
 )
 def test_views_without_a_meaning_are_refused(view: object) -> None:
     with pytest.raises(RequestError):
