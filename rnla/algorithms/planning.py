@@ -283,9 +283,7 @@ def _peak(A: Matrix, method: str, width: int, threads: int, sweeps: int) -> tupl
     waiting = (FAN_IN + 1) if spans > 1 else 1
     everywhere = busy * (buffers + block + tall + 2 * partial) + waiting * partial + n * carried * item
     # the client's algebra: the blocks so far, their products, and copies of both; or A^T A, its eigenvectors and
-    # LAPACK's workspace, measured 0.1 % above 9 such matrices
-    blocks = n * width * (sweeps + 1) * wide * 5 if method in {"krylov", "subspace"} else n * carried * wide * 13
+    # LAPACK's workspace of twice the size
+    blocks = n * width * (sweeps + 1) * wide * 5 if method in {"krylov", "subspace"} else n * carried * wide * 9
     small = (2 * width * sweeps) ** 2 * wide * 4
-    # what allocators and thread stacks hold beyond that; blocks in float64 leave more behind
-    margin = 32 << 20 if method in {"krylov", "subspace"} else 56 << 20
-    return everywhere + blocks + small + margin, ()
+    return everywhere + blocks + small + (32 << 20), ()
