@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rnla.algorithms.planning import Request, checked_request
-from rnla.algorithms.results import Certificate
+from rnla.algorithms.results import certificate_arrays
 from rnla.algorithms.svd import Triplets
 from rnla.arrays import Array
 from rnla.errors import RequestError
@@ -30,11 +30,6 @@ def pca_request(shape: tuple[int, int], k: Any, *, explained: Any = None, tol: A
         tol = math.sqrt(1.0 - explained)
     found = checked_request(shape, k, tol=tol, **options)
     return replace(found, means=True, scores=True, names=("scores", "components"))
-
-
-def certificate_arrays(proof: Certificate) -> Named:
-    """The parts of a certificate that have one entry a mode."""
-    return {name: (getattr(proof, name), ("mode",)) for name in ("lower", "upper", "residuals", "resolved")}
 
 
 def svd_arrays(found: Triplets) -> Named:

@@ -7,8 +7,6 @@ from typing import Any
 
 from rnla.sweeps.matrix import Labels
 
-SIDES = ("row", "column")
-
 
 def named(dimensions: tuple[str, ...], labels: Labels | None) -> tuple[str, ...]:
     """Dimension names with "row" and "column" replaced by the matrix's own names."""

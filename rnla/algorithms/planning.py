@@ -213,7 +213,7 @@ def plan(
     wide = accumulator_dtype(view.dtype).itemsize
     output = (m * (request.k or width) + n * (request.k or width)) * item
     scratch = m * width * (wide if method in {"merge", "gram"} else item)
-    peak, more = _peak(view, method, width, threads, sweeps)
+    peak = _peak(view, method, width, threads, sweeps)
     return Plan(
         pipeline=pipeline,
         method=method,
@@ -243,7 +243,7 @@ def plan(
         peak_bytes=base_bytes + peak,
         output_bytes=output,
         scratch_bytes=scratch,
-        notes=notes + more + _rank_note(request, width, sweeps, method),
+        notes=notes + _rank_note(request, width, sweeps, method),
     )
 
 
@@ -264,8 +264,8 @@ def _flops(A: Matrix, method: str, width: int, sweeps: int) -> float:
     return sweeps * sweep
 
 
-def _peak(A: Matrix, method: str, width: int, threads: int, sweeps: int) -> tuple[int, tuple[str, ...]]:
-    """Working memory of one process, and notes. Counted generously: every array that may be alive at once."""
+def _peak(A: Matrix, method: str, width: int, threads: int, sweeps: int) -> int:
+    """Working memory of one process. Counted generously: every array that may be alive at once."""
     geometry = A.geometry
     n, item = geometry.columns, A.dtype.itemsize
     wide = accumulator_dtype(A.dtype).itemsize
@@ -286,4 +286,4 @@ def _peak(A: Matrix, method: str, width: int, threads: int, sweeps: int) -> tupl
     # LAPACK's workspace of twice the size
     blocks = n * width * (sweeps + 1) * wide * 5 if method in {"krylov", "subspace"} else n * carried * wide * 9
     small = (2 * width * sweeps) ** 2 * wide * 4
-    return everywhere + blocks + small + (32 << 20), ()
+    return everywhere + blocks + small + (32 << 20)

@@ -74,7 +74,8 @@ class Certificate:
         return self.rounding_floor / self.frobenius_norm if self.frobenius_norm > 0 else 0.0
 
 
-def _per_mode(proof: Certificate) -> dict[str, tuple[Array, tuple[str, ...]]]:
+def certificate_arrays(proof: Certificate) -> dict[str, tuple[Array, tuple[str, ...]]]:
+    """The parts of a certificate that have one entry a mode."""
     return {name: (getattr(proof, name), ("mode",)) for name in ("lower", "upper", "residuals", "resolved")}
 
 
@@ -102,7 +103,7 @@ class SVD:
     def to_xarray(self) -> Any:
         """The factors and their intervals as an xarray.Dataset, labelled as the matrix was."""
         arrays = {"U": (self.U, ("row", "mode")), "s": (self.s, ("mode",)), "Vt": (self.Vt, ("mode", "column"))}
-        return dataset(arrays | _per_mode(self.certificate), self.labels, {"method": self.method})
+        return dataset(arrays | certificate_arrays(self.certificate), self.labels, {"method": self.method})
 
     def transform(self, X: Any) -> Any:
         """Coordinates X V of rows in the basis of right singular vectors: (p, n) -> (p, k)."""
@@ -143,7 +144,7 @@ class PCA:
             "singular_values": (self.singular_values, ("mode",)),
             "mean": (self.mean, ("column",)),
         }
-        return dataset(arrays | _per_mode(self.certificate), self.labels, {"method": self.method})
+        return dataset(arrays | certificate_arrays(self.certificate), self.labels, {"method": self.method})
 
     def transform(self, X: Any) -> Any:
         """Scores of new rows: (p, n) -> (p, k)."""

@@ -72,7 +72,6 @@ class Woven:
 
     rows: slice
     array: Any
-    origin: Dasked | None = None
 
     def read(self, rows: slice, columns: slice, scratch: Array | None = None) -> Any:
         """A[rows, columns] for rows inside the span."""
