@@ -6,11 +6,14 @@ import numpy as np
 
 from rnla.arrays import Array, accumulator_dtype
 
-SHORT = 64  # terms summed in the block's own precision before float64 takes over
+SHORT = 512  # terms summed in the block's own precision before float64 takes over
 
 
 def energy(block: Array) -> float:
-    """Sum of |a_ij|^2: short runs in the block's precision, their sums in float64 (relative error about 1e-10)."""
+    """Sum of |a_ij|^2: short runs in the block's precision, their sums in float64.
+
+    The relative error is about 1e-9 in float32 for data that varies, at most half an eps (6e-8) for a constant.
+    """
     if not block.size:
         return 0.0
     by_rows = block if block.flags.c_contiguous or not block.flags.f_contiguous else block.T

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnla.arrays import Array, DType
+from rnla.arrays import Array, DType, page_aligned
 from rnla.errors import IntegrityError
 from rnla.store.chains import CRC_BYTES, DamagedError, check_crc
 from rnla.store.layout import Layout
@@ -122,7 +122,7 @@ class Chunks:
         dtype, C = self.layout.chain.dtype, self.layout.chunks[1]
         count, row_bytes = cut.rows.stop - cut.rows.start, C * dtype.itemsize
         whole = cut.target.flags.c_contiguous and cut.target.shape == (count, C)
-        body = cut.target.reshape(-1).view(np.uint8) if whole else np.empty(count * row_bytes, np.uint8)
+        body = cut.target.reshape(-1).view(np.uint8) if whole else page_aligned(count * row_bytes)
         try:
             if piece is None or not self._scatter(self.objects, cut, piece, body, row_bytes):
                 self._absent(cut)
@@ -223,5 +223,5 @@ def room(shape: tuple[int, int], dtype: DType, scratch: Array | None) -> Array:
     """An array of this shape, in `scratch` when its bytes suffice and lie together."""
     need = shape[0] * shape[1] * dtype.itemsize
     if scratch is None or scratch.nbytes < need or not scratch.flags.c_contiguous:
-        return np.empty(shape, dtype)
+        scratch = page_aligned(need)
     return scratch.reshape(-1).view(np.uint8)[:need].view(dtype).reshape(shape)

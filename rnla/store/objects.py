@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol, cast
 import google_crc32c
 import numpy as np
 
-from rnla.arrays import Array
+from rnla.arrays import Array, page_aligned
 from rnla.errors import RnlaError, StoreError
 from rnla.store.chains import DamagedError
 from rnla.sweeps.retries import retried
@@ -87,7 +87,7 @@ class LocalObjects:
             size = os.fstat(handle).st_size
             start = piece.start if piece.start >= 0 else max(0, size + piece.start)
             rest = max(0, size - start)
-            data = np.empty(rest if piece.length is None else min(rest, piece.length), np.uint8)
+            data = page_aligned(rest if piece.length is None else min(rest, piece.length))
             _read_exactly(handle, start, [data])
             return data
 

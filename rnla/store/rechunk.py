@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from rnla.arrays import Array, spelt_bytes
+from rnla.arrays import Array, page_aligned, spelt_bytes
 from rnla.errors import DoesNotFitError
 from rnla.store.chunks import Chunks
 from rnla.store.layout import Layout, layout_of
@@ -182,7 +182,7 @@ def _pieces(source: Stored, plan: Cutting, folder: Path, done: _Count) -> Stored
     metadata = array_metadata((m, n), source.dtype, shape)
     write_metadata(folder, metadata)
     layout = layout_of((folder / "zarr.json").read_bytes(), str(folder))
-    scratch = np.empty(min(r, m) * plan.piece_columns * source.dtype.itemsize, np.uint8)
+    scratch = page_aligned(min(r, m) * plan.piece_columns * source.dtype.itemsize)
     for rows in _ranges(m, r):
         for columns in _ranges(n, plan.piece_columns):
             block = retried(partial(source.read, rows, columns, scratch))
@@ -208,7 +208,7 @@ def _panels(found: Found, source: Stored, plan: Cutting, folder: Path, codec: st
     """The copy, strip by strip, and its manifest."""
     (m, n), chunks = source.shape, (plan.panel_rows, max(1, source.shape[1]))
     layout = _begun(found, chunks, folder, codec)
-    scratch = np.empty(min(plan.strip_rows, m) * n * source.dtype.itemsize, np.uint8)
+    scratch = page_aligned(min(plan.strip_rows, m) * n * source.dtype.itemsize)
     entries: list[tuple[int, int]] = []
     with ThreadPoolExecutor(THREADS) as pool:
         for rows in _ranges(m, plan.strip_rows):

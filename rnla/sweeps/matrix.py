@@ -221,7 +221,7 @@ class Matrix:
         OverflowedError
             Squares that leave the range of the working precision.
         """
-        answers, tally = self.swept(*products)
+        answers, tally = self._swept(self._work(products, measured=False))
         low, high = energy_range(self.dtype)
         if tally.largest > 0 and not low <= tally.energy <= high:
             raise overflowed(tally, self.dtype)
@@ -229,14 +229,16 @@ class Matrix:
 
     def swept(self, *products: Product, allow_nonfinite: bool = False) -> tuple[tuple[Any, ...], Tally]:
         """`sweep` with the tally of its read, and without the check of the range."""
-        work = self._work(products, allow_nonfinite=allow_nonfinite)
+        return self._swept(self._work(products, allow_nonfinite=allow_nonfinite))
+
+    def _swept(self, work: Work) -> tuple[tuple[Any, ...], Tally]:
         tally, totals = self._runner().run(work, self.meter.progress)
         self.meter.tallies.append(tally)
-        if tally.nonfinite and not allow_nonfinite:
+        if tally.nonfinite and not work.allow_nonfinite:
             raise self._nonfinite(tally)
         return tuple(p.finish(total) for p, total in zip(work.products, totals, strict=True)), tally
 
-    def _work(self, products: tuple[Product, ...], *, allow_nonfinite: bool = False) -> Work:
+    def _work(self, products: tuple[Product, ...], *, allow_nonfinite: bool = False, measured: bool = True) -> Work:
         casts: dict[int, Array] = {}
 
         def cast(X: Array) -> Array:
@@ -254,6 +256,7 @@ class Matrix:
             self.geometry,
             tuple(p.cast(cast) for p in products),
             allow_nonfinite,
+            measured,
         )
 
     def _check_means(self) -> None:

@@ -10,9 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import numpy as np
-
-from rnla.arrays import Array
+from rnla.arrays import Array, page_aligned
 from rnla.kernels.blas import single_blas_thread
 from rnla.sweeps.geometry import FAN_IN, join_tree
 from rnla.sweeps.spans import Partials, Report, Work, join_partials, span_partials
@@ -50,7 +48,7 @@ class Threads:
         held = 2 if work.geometry.span_panels > 1 else 1
         for _ in range(threads):
             size = work.geometry.panel_bytes if work.geometry.reads == 1 else 0
-            idle.put([np.empty(size, dtype=np.uint8) for _ in range(held)])
+            idle.put([page_aligned(size) for _ in range(held)])
         tree = Tree(work, len(spans))
         stop = threading.Event()
 

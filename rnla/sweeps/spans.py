@@ -18,7 +18,7 @@ import numpy as np
 import psutil
 import scipy.sparse
 
-from rnla.arrays import Array, DType
+from rnla.arrays import Array, DType, page_aligned
 from rnla.errors import OverflowedError
 from rnla.kernels.dense import nonfinite_positions
 from rnla.sweeps.blocks import Block, Dense, Sparse, Strip
@@ -43,6 +43,7 @@ class Work:
     geometry: Geometry
     products: tuple[Product, ...]
     allow_nonfinite: bool = False
+    measured: bool = True  # whether the tally's energy is wanted; otherwise A X alone shows NaN and infinity
 
     def operands(self) -> list[Array]:
         """The distinct X of all products that need A X."""
@@ -153,7 +154,11 @@ class Totals:
 
 
 def _checked(block: Block, work: Work) -> Tally:
-    """Energy of a block; on the way NaN, infinity and squares out of range are noticed."""
+    """Energy of a block, if it is wanted; on the way NaN, infinity and squares out of range are noticed."""
+    if not work.measured and not isinstance(block, Strip) and (operands := work.operands()):
+        product = block.right(operands[0])
+        if np.isfinite(np.vdot(product, product)):
+            return Tally()
     energy = block.energy()
     tiny, huge = energy_range(work.dtype)
     if tiny <= energy <= huge or (energy == 0.0 and isinstance(block, Strip)):
@@ -190,7 +195,7 @@ def _panels(
         return
     everything = slice(0, work.geometry.columns)
     panels = work.geometry.panels(span)
-    buffers = scratch or [np.empty(work.geometry.panel_bytes, dtype=np.uint8) for _ in range(min(2, len(panels)))]
+    buffers = scratch or [page_aligned(work.geometry.panel_bytes) for _ in range(min(2, len(panels)))]
 
     def read(index: int) -> tuple[Any, float]:
         started = perf_counter()
