@@ -92,6 +92,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--folder", help="where the store is made (default: a temporary folder)")
     parser.add_argument("--record", action="store_true", help="put the table into README.md")
     options = parser.parse_args(arguments)
+    if options.folder:
+        Path(options.folder).mkdir(parents=True, exist_ok=True)
     made = recipe(parsed_bytes(options.size), options.columns, "1/i")
     limit = parsed_bytes(options.memory)
     with TemporaryDirectory(dir=options.folder) as temporary, dask.config.set({"temporary-directory": temporary}):

@@ -42,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--folder", help="where the stores are made (default: a temporary folder)")
     parser.add_argument("--record", action="store_true", help="put the table into README.md")
     options = parser.parse_args(arguments)
+    if options.folder:
+        Path(options.folder).mkdir(parents=True, exist_ok=True)
     sizes = [parsed_bytes(size) for size in options.sizes.split(",")]
     with TemporaryDirectory(dir=options.folder) as probe:
         refuse_full_disk(Path(probe), max(sizes))

@@ -66,6 +66,7 @@ class Bench:
             "k": self.k,
             "passes": self.passes,
             "threads": self.threads,
+            "cold": self.cold,
             "options": {},
         }
         blas = self.threads if tool == "sklearn" else 1
@@ -174,7 +175,7 @@ def heading(bench: Bench, limits: Sequence[dict[str, Any]], rows: Sequence[Row])
     read, rate, square = (
         median(each[name] for each in limits) for name in ("read_seconds", "product_rate", "square_rate")
     )
-    state = "caches dropped before each run" if bench.cold else "store in the page cache"
+    state = "caches dropped before each sweep" if bench.cold else "store in the page cache"
     combined = "the larger of the two" if bench.cold else "the sum of the two"
     stored = limits[0]["stored_bytes"]
     spread = ", ".join(f"{row.seconds:.1f} ({row.seconds / row.limit:.2f})" for row in rows)
@@ -200,7 +201,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--chunk", default="", help="ROWSxCOLUMNS (default: whole rows, 32 MB)")
     parser.add_argument("--codec", choices=("none", "crc32c", "zstd"), default="none")
     parser.add_argument("--peers", default="rnla,dask-qr,dask-default,dask-ml,sklearn", help=f"of {', '.join(PEERS)}")
-    parser.add_argument("--cold", action="store_true", help="drop the page cache before each run; needs root")
+    parser.add_argument("--cold", action="store_true", help="drop the page cache before each sweep of rnla; needs root")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeat", type=int, default=3, help="runs of rnla and of the limits; peers run once")
     parser.add_argument("--peer-timeout", type=float, default=1800.0, help="seconds for one run of a peer")
