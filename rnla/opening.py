@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from rnla.algorithms.planning import integer
 from rnla.arrays import working_dtype
+from rnla.checks import flag, integer
 from rnla.errors import RequestError, UnsupportedError
 from rnla.sweeps.geometry import STRIP_BYTES
 from rnla.sweeps.matrix import Labels, Matrix
@@ -61,9 +61,11 @@ def open_matrix(
     """
     if isinstance(place, Matrix):
         return place
-    if threads is not None and integer(threads, "threads") < 1:
-        msg = f"threads={threads!r} must be a positive integer"
-        raise RequestError(msg)
+    if threads is not None:
+        integer(threads, "threads", least=1)
+    integer(strip_bytes, "strip_bytes", least=1)
+    flag(allow_missing, "allow_missing")
+    flag(verify, "verify")
     if missing not in {"error", "mask", "impute-mean"}:
         msg = f"missing={missing!r} must be one of error, mask, impute-mean"
         raise RequestError(msg)
@@ -82,11 +84,15 @@ def _source(place: Any, *, allow_missing: bool, verify: bool) -> tuple[Source, L
     kind = f"{type(place).__module__.split('.')[0]}.{type(place).__name__}"
     if kind == "xarray.DataArray":
         return _labelled(place)
+    if kind == "xarray.Dataset":
+        names = ", ".join(repr(str(name)) for name in place.data_vars)
+        msg = f"a Dataset holds several arrays, {names}: give one of them, dataset[name]"
+        raise UnsupportedError(msg)
     if isinstance(place, np.ma.MaskedArray):
         msg = "masked arrays are ambiguous here: fill them with NaN (array.filled(nan)) and choose missing=..."
         raise UnsupportedError(msg)
     if isinstance(place, np.ndarray):
-        return Resident(_two_dimensional(place)), None
+        return Resident(_two_dimensional(np.asarray(place))), None
     if scipy.sparse.issparse(place):
         return Resident(scipy.sparse.csr_array(place)), None
     if kind == "dask.Array":

@@ -17,11 +17,13 @@ from rnla.algorithms.certify import certify as certified
 from rnla.algorithms.delivery import column_statistics, pca_request, variances
 from rnla.algorithms.norms import Norms
 from rnla.algorithms.norms import norms as swept_norms
-from rnla.algorithms.planning import Plan, Request, checked_request, integer, oriented
+from rnla.algorithms.planning import Plan, Request, checked_request, oriented
 from rnla.algorithms.planning import plan as planned
 from rnla.algorithms.results import PCA, SVD, Certificate, Cost
 from rnla.algorithms.svd import Triplets, factorise
 from rnla.arrays import Array, accumulator_dtype
+from rnla.checks import flag, integer
+from rnla.checks import path as checked_path
 from rnla.cluster.resources import refuse_if_too_large, resources
 from rnla.errors import ConfigError, RequestError, StoreError
 from rnla.jobs.running import CURE, cost_of, run_job
@@ -152,6 +154,7 @@ def pca(  # noqa: PLR0913 - options are keywords
     matrix = open_matrix(A)
     options = {"passes": passes, "tol": tol, "oversample": oversample, "seed": seed, "method": method}
     request = pca_request(matrix.shape, k, explained=explained, **options)
+    scale = flag(scale, "scale")
     if out is not None:
         given = _filled(k, options) | ({} if explained is None else {"explained": float(explained)}) | {"scale": scale}
         run_job("pca", matrix, out, given, overwrite=overwrite, memory_bytes=memory_bytes)
@@ -242,6 +245,9 @@ def certify(A: Any, U: Any, s: Any, Vt: Any, *, seed: int = 0) -> Certificate:
             "they must be (m, k), (k,) and (k, n)"
         )
         raise RequestError(msg)
+    if values.size == 0:
+        msg = "there is nothing to certify: s has no values"
+        raise RequestError(msg)
     view, transposed = oriented(matrix)
     tall, short = (right.T, left.T) if transposed else (left, right)
     everything = short.source.read(slice(0, short.shape[0]), slice(0, short.shape[1]))
@@ -253,7 +259,7 @@ def load(path: str | os.PathLike[str]) -> SVD | PCA:
     """A published result of `svd` or `pca`; tall factors are Dask arrays over the store."""
     from rnla.store.results import read_result
 
-    result = read_result(path)
+    result = read_result(checked_path(path, "path"))
     record, arrays = result.attributes["rnla"], dict(result.arrays)
     arrays |= {name: open_matrix_lazily(source) for name, source in result.tall.items()}
     known = {field.name for field in dataclasses.fields(Cost)}

@@ -12,6 +12,7 @@ from rnla.algorithms.planning import Request, checked_request
 from rnla.algorithms.results import certificate_arrays
 from rnla.algorithms.svd import Triplets
 from rnla.arrays import Array
+from rnla.checks import share
 from rnla.errors import RequestError
 from rnla.sweeps.matrix import Matrix
 
@@ -24,10 +25,7 @@ def pca_request(shape: tuple[int, int], k: Any, *, explained: Any = None, tol: A
         if tol is not None:
             msg = "give tol or explained, not both: explained = 1 - tol^2"
             raise RequestError(msg)
-        if isinstance(explained, bool) or not isinstance(explained, int | float) or not 0 < explained < 1:
-            msg = f"explained={explained!r} must be a share of the variance between 0 and 1"
-            raise RequestError(msg)
-        tol = math.sqrt(1.0 - explained)
+        tol = math.sqrt(1.0 - share(explained, "explained", "a share of the variance"))
     found = checked_request(shape, k, tol=tol, **options)
     return replace(found, means=True, scores=True, names=("scores", "components"))
 

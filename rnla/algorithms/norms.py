@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rnla.arrays import Array
+from rnla.arrays import Array, accumulator_dtype
 from rnla.sweeps.matrix import Matrix
 from rnla.sweeps.products import ColumnNorms, RowNorms, SumOfSquares
 from rnla.sweeps.settling import in_range, settled_by_moments
@@ -25,7 +25,7 @@ class Norms:
 
 def norms(A: Matrix, workspace: Workspace) -> tuple[Array, Tall, float]:
     """Squared norms across the swept side (n,), along it (m, 1), and ||A||_F, for a matrix swept by rows."""
-    view = settled_by_moments(A)
+    view = settled_by_moments(A.astype(accumulator_dtype(A.dtype)))
     into = workspace.tall("norms", (A.shape[0], 1), np.dtype(np.float64), A.geometry.tall_rows)
     (columns, _, energy), _, used = in_range(view, ColumnNorms(), RowNorms(into), SumOfSquares())
     unit = used.transform.unit / A.transform.unit

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from rnla.algorithms.certificate import PROBES
 from rnla.arrays import accumulator_dtype, spelt_bytes
+from rnla.checks import integer, share
 from rnla.errors import RankError, RequestError, UnsupportedError
 from rnla.sweeps.geometry import FAN_IN
 from rnla.sweeps.matrix import Matrix
@@ -109,25 +110,12 @@ def checked_request(
     if not 1 <= budget <= 100:
         msg = f"passes={budget} must lie in 1..100: 2 is quick, 4 the default"
         raise RequestError(msg)
-    if tol is not None and not (isinstance(tol, int | float) and 0 < tol < 1):
-        msg = f"tol={tol!r} must be a relative error between 0 and 1"
-        raise RequestError(msg)
-    extra = integer(oversample, "oversample")
-    if extra < 0:
-        msg = f"oversample={extra} must not be negative"
-        raise RequestError(msg)
+    tolerance = None if tol is None else share(tol, "tol", "a relative error")
+    extra = integer(oversample, "oversample", least=0)
     if method not in {"auto", "krylov", "subspace", "gram", "merge"}:
         msg = f"method={method!r} must be one of auto, krylov, subspace, gram, merge"
         raise RequestError(msg)
-    return Request(rank, budget, None if tol is None else float(tol), extra, integer(seed, "seed"), method)
-
-
-def integer(value: Any, name: str) -> int:
-    """The value as an int; bool and fractions are refused."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        msg = f"{name}={value!r} must be an integer"
-        raise RequestError(msg)
-    return int(value.__index__())
+    return Request(rank, budget, tolerance, extra, integer(seed, "seed"), method)
 
 
 def oriented(A: Matrix) -> tuple[Matrix, bool]:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 
 from rnla.algorithms.labels import dataset
-from rnla.arrays import Array
-from rnla.sweeps.matrix import Labels
+from rnla.arrays import Array, spelt_bytes
+from rnla.errors import RequestError
+from rnla.sweeps.matrix import Labels, Matrix
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a job cost, measured."""
+    """What a job cost, measured; over all attempts, but for the sweeps that an interrupted attempt did not finish."""
 
     passes: float  # bytes read / bytes of the matrix
     bytes_read: int
@@ -23,7 +26,7 @@ class Cost:
     read_seconds: float = 0.0  # summed over threads
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Certificate:
     """How wrong a rank-k factorisation can be.
 
@@ -61,6 +64,8 @@ class Certificate:
         ]
         return "\n".join(lines)
 
+    __repr__ = __str__
+
     def in_units(self, unit: float) -> Certificate:
         """The certificate in the units of the data, when the matrix was swept multiplied by `unit`."""
         if unit == 1.0:
@@ -79,11 +84,34 @@ def certificate_arrays(proof: Certificate) -> dict[str, tuple[Array, tuple[str, 
     return {name: (getattr(proof, name), ("mode",)) for name in ("lower", "upper", "residuals", "resolved")}
 
 
-def _project(X: Any, V: Any) -> Any:
-    return X @ V
+def _rows(X: Any, columns: int, what: str) -> Any:
+    """New data as a two-dimensional array (numpy, Dask or scipy.sparse) of so many columns."""
+    if isinstance(X, str | os.PathLike):
+        msg = f"{os.fspath(X)!r} is a path: open it first, {what}(rnla.open({os.fspath(X)!r}))"
+        raise RequestError(msg)
+    if isinstance(X, Matrix):
+        X = X.to_dask()
+    elif hasattr(X, "dims") and hasattr(X, "data"):  # an xarray.DataArray
+        X = X.data
+    if not hasattr(X, "ndim") or isinstance(X, np.matrix):
+        X = np.asarray(X)
+    if X.ndim != 2 or X.shape[1] != columns:
+        one = "; a single row goes as row[None, :]" if X.ndim == 1 else ""
+        msg = f"{what} takes rows of {columns:,} entries, so an array (p, {columns}); this one is {X.shape}{one}"
+        raise RequestError(msg)
+    return X
 
 
-@dataclass(frozen=True)
+def _told(kind: str, shape: tuple[int, int], k: int, method: str, proof: Certificate, cost: Cost) -> str:
+    """A result in a line, for notebooks and prompts."""
+    (m, n), resolved = shape, int(proof.resolved.sum())
+    return (
+        f"{kind}(rank {k} of {m:,} x {n:,} by {method or 'rnla'}: relative error {proof.relative_error:.4g}, "
+        f"{resolved} of {k} values resolved, {cost.passes:g} passes, {spelt_bytes(cost.bytes_read)} read)"
+    )
+
+
+@dataclass(frozen=True, repr=False)
 class SVD:
     """A ~ U diag(s) Vt of rank k.
 
@@ -105,16 +133,29 @@ class SVD:
         arrays = {"U": (self.U, ("row", "mode")), "s": (self.s, ("mode",)), "Vt": (self.Vt, ("mode", "column"))}
         return dataset(arrays | certificate_arrays(self.certificate), self.labels, {"method": self.method})
 
+    def __repr__(self) -> str:
+        shape = self.U.shape[0], self.Vt.shape[1]
+        return _told("SVD", shape, self.s.size, self.method, self.certificate, self.cost)
+
     def transform(self, X: Any) -> Any:
-        """Coordinates X V of rows in the basis of right singular vectors: (p, n) -> (p, k)."""
-        return _project(X, self.Vt.conj().T)
+        """Coordinates X V of rows in the basis of right singular vectors: (p, n) -> (p, k).
+
+        X is a numpy, Dask or scipy.sparse array, a DataArray, or a Matrix; of a Matrix or a Dask array the answer is a
+        Dask array.
+
+        Raises
+        ------
+        RequestError
+            X is not two-dimensional or has another number of columns.
+        """
+        return _rows(X, self.Vt.shape[1], "transform") @ self.Vt.conj().T
 
     def inverse_transform(self, scores: Any) -> Any:
         """Rows from coordinates: (p, k) -> (p, n)."""
-        return scores @ self.Vt
+        return _rows(scores, self.s.size, "inverse_transform") @ self.Vt
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PCA:
     """Principal components of the rows of A.
 
@@ -146,14 +187,31 @@ class PCA:
         }
         return dataset(arrays | certificate_arrays(self.certificate), self.labels, {"method": self.method})
 
+    def __repr__(self) -> str:
+        shape = self.scores.shape[0], self.components.shape[1]
+        return _told("PCA", shape, self.singular_values.size, self.method, self.certificate, self.cost)
+
     def transform(self, X: Any) -> Any:
-        """Scores of new rows: (p, n) -> (p, k)."""
-        centred = X - self.mean
-        return _project(centred if self.scale is None else centred / self.scale, self.components.conj().T)
+        """Scores of new rows: (p, n) -> (p, k).
+
+        X is a numpy, Dask or scipy.sparse array, a DataArray, or a Matrix (not centred: the mean of the data that was
+        factored is subtracted here); of a Matrix or a Dask array the answer is a Dask array. Sparse rows stay sparse.
+
+        Raises
+        ------
+        RequestError
+            X is not two-dimensional or has another number of columns.
+        """
+        rows, basis = _rows(X, self.components.shape[1], "transform"), self.components.conj().T
+        if scipy.sparse.issparse(rows):
+            scaled = np.asarray(basis if self.scale is None else basis / np.asarray(self.scale)[:, None])
+            return rows @ scaled - np.asarray(self.mean) @ scaled
+        centred = rows - self.mean
+        return (centred if self.scale is None else centred / self.scale) @ basis
 
     def inverse_transform(self, scores: Any) -> Any:
         """Rows from scores: (p, k) -> (p, n)."""
-        rows = scores @ self.components
+        rows = _rows(scores, self.singular_values.size, "inverse_transform") @ self.components
         return (rows if self.scale is None else rows * self.scale) + self.mean
 
 

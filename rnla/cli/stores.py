@@ -237,11 +237,12 @@ def rechunk(
 
 @click.command("fingerprint", short_help="Record checksums of every chunk.")
 @click.argument("store")
+@click.option("--allow-missing", is_flag=True, help="Record absent chunks as absent on purpose (they are fill values).")
 @_threads
 @_quiet
 @json_option
 @debug_option
-def fingerprint(store: str, *, threads: int | None, quiet: bool, as_json: bool) -> None:
+def fingerprint(store: str, *, allow_missing: bool, threads: int | None, quiet: bool, as_json: bool) -> None:
     """Record size and crc32c of every chunk beside STORE; from then on every read is checked against them."""
     from rnla.arrays import spelt_bytes
     from rnla.cli.progress import counter
@@ -249,7 +250,8 @@ def fingerprint(store: str, *, threads: int | None, quiet: bool, as_json: bool) 
     from rnla.store.manifest import fingerprint as taken
 
     with counter("reading", "{:,} chunks".format, quiet=quiet or as_json) as progress:
-        made = taken(store, progress=progress, **({} if threads is None else {"threads": threads}))
+        workers = {} if threads is None else {"threads": threads}
+        made = taken(store, allow_missing=allow_missing, progress=progress, **workers)
     facts = {
         "store": store,
         "manifest": made.digest,
@@ -278,12 +280,20 @@ def fingerprint(store: str, *, threads: int | None, quiet: bool, as_json: bool) 
 @json_option
 @debug_option
 def verify(store: str, *, threads: int | None, quiet: bool, as_json: bool) -> None:
-    """Compare every chunk of STORE with its manifest; without one, decode every chunk."""
+    """Compare every chunk of STORE with its manifest; without one, decode every chunk.
+
+    STORE may also be a result of rnla's: then every array of it is compared.
+    """
     from rnla.cli.progress import counter
     from rnla.store.manifest import verify as compared
+    from rnla.store.results import is_result, verify_result
 
-    with counter("reading", "{:,} chunks".format, quiet=quiet or as_json) as progress:
-        found = compared(store, progress=progress, **({} if threads is None else {"threads": threads}))
+    workers = {} if threads is None else {"threads": threads}
+    if is_result(store):
+        found = verify_result(store, **workers)
+    else:
+        with counter("reading", "{:,} chunks".format, quiet=quiet or as_json) as progress:
+            found = compared(store, progress=progress, **workers)
     if as_json:
         print_json(asdict(found) | {"sound": found.sound})
     elif found.sound and not quiet:

@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 
 from rnla.arrays import spelt_bytes
+from rnla.checks import integer
 from rnla.errors import ClusterError, DoesNotFitError
 from rnla.sweeps.runners import Cluster, Runner
 
@@ -28,6 +29,8 @@ class Resources:
 
 def resources(runner: Runner, memory_bytes: int | None = None, *, lazy: bool = False) -> Resources:
     """What `runner` has; `memory_bytes` sets the limit instead."""
+    if memory_bytes is not None:
+        integer(memory_bytes, "memory_bytes", least=1)
     if isinstance(runner, Cluster):
         return _of_cluster(runner, memory_bytes)
     base = psutil.Process().memory_info().rss

@@ -24,6 +24,8 @@ from rnla.errors import LockedError, OutputError, OutputExistsError, RnlaError
 from rnla.records import now
 from rnla.store.writing import writing_errors
 
+CHANGE = "objects_digest"  # the fact of the input that changes when its chunks are written again
+
 
 @dataclass(frozen=True)
 class JobFolder:
@@ -94,16 +96,18 @@ class JobFolder:
         )
 
     def begin(self, spec: dict[str, Any], *, overwrite: bool) -> bool:
-        """Take up the job that is here, or start it; True when work of an earlier attempt is taken up."""
+        """Take up the job that is here, or start it; True when work of an earlier attempt is taken up.
+
+        Work of another job is dropped when no sweep of it was finished.
+        """
         known = _read(self.root / "spec.json")
         finished = (self.root / "final.json").exists()
-        if known is not None and (finished or (known != spec and overwrite)):
+        if known is not None and (finished or (known != spec and (overwrite or not self.state.exists()))):
             self.clear()
             known = None
         if known is not None and known != spec:
-            changed = ", ".join(_differences(spec, known))
             msg = (
-                f"{self.root}: an unfinished job is here that differs in {changed}; run it "
+                f"{self.root}: an unfinished job is here that differs in {differences(spec, known)}; run it "
                 "with the options it had, give overwrite=True (--overwrite) to drop its work, or choose another place"
             )
             raise OutputExistsError(msg)
@@ -133,13 +137,20 @@ class JobFolder:
         shutil.rmtree(self.work, ignore_errors=True)
 
 
-def _differences(spec: dict[str, Any], known: dict[str, Any]) -> Iterator[str]:
+def differences(spec: dict[str, Any], known: dict[str, Any]) -> str:
     """What is not the same, in words: pipeline, single options and facts of the input, view."""
+    return ", ".join(_differences(spec, known))
+
+
+def _differences(spec: dict[str, Any], known: dict[str, Any]) -> Iterator[str]:
     for key, value in spec.items():
         there = known.get(key)
         if isinstance(value, dict) and isinstance(there, dict):
-            yield from (f"{key} {name} ({there.get(name)} there, {value[name]} asked)" for name in value
-                        if there.get(name) != value[name])  # fmt: skip
+            for name in value:
+                if there.get(name) != value[name]:
+                    written_again = "the store's chunks, which were written again since"
+                    values = f"{key} {name} ({there.get(name)} there, {value[name]} asked)"
+                    yield written_again if name == CHANGE else values
         elif value != there:
             yield key
 

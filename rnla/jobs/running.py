@@ -19,9 +19,9 @@ from rnla.algorithms.planning import Plan
 from rnla.algorithms.results import Cost
 from rnla.arrays import DType, spelt_bytes
 from rnla.cluster.resources import refuse_if_too_large, resources
-from rnla.errors import DoesNotFitError
-from rnla.jobs.checkpoints import FileCheckpoints, loaded
-from rnla.jobs.folders import JobFolder
+from rnla.errors import ConfigError, DoesNotFitError, IntegrityError, OutputExistsError
+from rnla.jobs.checkpoints import FileCheckpoints
+from rnla.jobs.folders import CHANGE, JobFolder, differences
 from rnla.jobs.pipelines import Pipeline, Place, configured, pipeline
 from rnla.opening import open_matrix
 from rnla.records import Made, input_record, now
@@ -93,10 +93,17 @@ class Desk:
         return room.tall(name, shape, dtype, chunk_rows, across=across)
 
 
-def opened(store: Any, config: Any, threads: int | None) -> Matrix:
-    """The matrix of a job, opened as its configuration says."""
-    options = {name: getattr(config, name) for name in ("missing", "allow_missing") if hasattr(config, name)}
-    return open_matrix(store, threads=threads, **options)
+def opened(store: Any, config: Any, given: Mapping[str, Any], threads: int | None) -> tuple[Matrix, Any]:
+    """The matrix of a job, opened as its configuration says; the configuration says how an open matrix was opened."""
+    names = [name for name in ("missing", "allow_missing") if hasattr(config, name)]
+    if not isinstance(store, Matrix):
+        return open_matrix(store, threads=threads, **{name: getattr(config, name) for name in names}), config
+    own = {"missing": store.transform.missing, "allow_missing": getattr(store.source, "allow_missing", False)}
+    for name in names:
+        if given.get(name, own[name]) != own[name]:
+            msg = f"{name}={given[name]!r} comes too late for a matrix that is open: give it to rnla.open"
+            raise ConfigError(msg)
+    return store, dataclasses.replace(config, **{name: own[name] for name in names})
 
 
 def plan_job(
@@ -105,8 +112,8 @@ def plan_job(
     """What a job will cost; nothing is read but metadata."""
     chosen = pipeline(name)
     config = configured(chosen, options)
-    A = chosen.view(opened(store, config, threads), config)
-    return _plan(chosen, A, config, memory_bytes)
+    A, config = opened(store, config, options, threads)
+    return _plan(chosen, chosen.view(A, config), config, memory_bytes)
 
 
 def _plan(chosen: Pipeline, A: Matrix, config: Any, memory_bytes: int | None) -> Plan:
@@ -141,24 +148,21 @@ def run_job(
     watcher = observer or Silence()
     chosen = pipeline(name)
     config = configured(chosen, options)
-    A = chosen.view(opened(store, config, threads), config)
-    A = dataclasses.replace(A, meter=Meter(progress=watcher.read))
+    A, config = opened(store, config, options, threads)
+    A = dataclasses.replace(chosen.view(A, config), meter=Meter(progress=watcher.read))
     plan = _plan(chosen, A, config, memory_bytes)
     spec = _spec(chosen, A, config)
     folder = JobFolder(local_target(out))
-    with writing_errors(folder.target):
-        reused = _reusable(folder.target, spec, overwrite=overwrite)
-    if reused is not None:
-        return _told(
-            watcher,
-            Outcome(folder.target, reused["certificate"]["status"], reused=True, resumed_sweeps=0, attributes=reused),
-        )
+    if (reused := _reusable(folder.target, spec, overwrite=overwrite)) is not None:
+        return _told(watcher, reused)
     found = resources(A.runner, memory_bytes, lazy=hasattr(A.source, "blocks"))
     refuse_if_too_large(plan.peak_bytes, found, CURE)
     with writing_errors(folder.root):
         _refuse_full_disk(plan, folder)
     watcher.planned(plan)
     with folder.locked():
+        if (reused := _reusable(folder.target, spec, overwrite=overwrite)) is not None:
+            return _told(watcher, reused)  # another process has just published it
         return _told(watcher, _worked(chosen, A, config, plan, spec, folder, watcher, overwrite=overwrite))
 
 
@@ -179,25 +183,34 @@ def _worked(
     overwrite: bool,
 ) -> Outcome:
     started, clock = now(), perf_counter()
-    taken_up = folder.begin(spec, overwrite=overwrite)
+    data = str(spec["input"].get(CHANGE))
+    facts = {fact: value for fact, value in spec["input"].items() if fact != CHANGE}
+    folder.begin({**spec, "input": facts}, overwrite=overwrite)
     tall = {name: cast("tuple[str, str]", named(pair, A.labels)) for name, pair in chosen.tall.items()}
     writer = ResultWriter(str(folder.group), tall)
-    checkpoints = FileCheckpoints(folder.state, watcher.swept)
-    resumed = _sweeps_kept(folder.state) if taken_up else 0
+    checkpoints = FileCheckpoints(folder.state, data, watcher.swept, A.meter, clock)
+    resumed = checkpoints.sweeps()
     delivered = chosen.run(A, config, Place(Desk(writer, Scratch(str(folder.scratch))), checkpoints))
     for name, (array, dimensions) in delivered.arrays.items():
         writer.set(name, array, named(dimensions, A.labels))
     for name, values in coordinates(A.labels).items():
         if name not in delivered.arrays and name not in tall and name.isidentifier():
             writer.set(name, values, (name,))
+    seen = input_record(A)
+    if any(seen.get(fact) != value for fact, value in spec["input"].items()):
+        msg = (
+            f"{spec['input'].get('url', 'the input')}: the store was written to while this job read it, so the sweeps "
+            "did not see one matrix; run the same command again when nobody writes to it"
+        )
+        raise IntegrityError(msg)
     made = Made(
         chosen.name,
         spec["config"],
         plan,
-        cost_of(A, perf_counter() - clock),
+        cost_of(A, perf_counter() - clock + checkpoints.seconds_before),
         delivered.certificate,
         delivered.method,
-        input_record(A),
+        seen,
         started,
     )
     record = made.attributes() | {"spec_digest": digest(spec), "resumed_sweeps": resumed}
@@ -205,13 +218,6 @@ def _worked(
     status = delivered.certificate.status
     folder.finish({"status": status, "finished": now()})
     return Outcome(folder.target, status, reused=False, resumed_sweeps=resumed, attributes=record)
-
-
-def _sweeps_kept(file: Path) -> int:
-    if not file.exists():
-        return 0
-    with loaded(file) as kept:
-        return int(kept["sweeps"]) if "sweeps" in kept else 0
 
 
 def cost_of(A: Matrix, seconds: float) -> Cost:
@@ -253,13 +259,23 @@ def digest(spec: Mapping[str, Any]) -> str:
     return hashlib.blake2b(json.dumps(spec, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
-def _reusable(target: Path, spec: Mapping[str, Any], *, overwrite: bool) -> dict[str, Any] | None:
-    """The record of the result at `target` when it is this job's; other things there are refused when publishing."""
-    if not overwrite and made_by_rnla(target):
-        record: dict[str, Any] = root_attributes(target)["rnla"]
-        if record.get("spec_digest") == digest(spec):
-            return record
-    check_target(target, overwrite=overwrite)
+def _reusable(target: Path, spec: dict[str, Any], *, overwrite: bool) -> Outcome | None:
+    """The result at `target` when it is this job's; None when there is room for it."""
+    with writing_errors(target):
+        if not overwrite and made_by_rnla(target):
+            record: dict[str, Any] = root_attributes(target)["rnla"]
+            if record.get("spec_digest") == digest(spec):
+                status = record["certificate"]["status"]
+                return Outcome(target, status, reused=True, resumed_sweeps=0, attributes=record)
+            known: dict[str, Any] = {name: record[name] for name in ("pipeline", "config", "input") if name in record}
+            compared: dict[str, Any] = {name: spec[name] for name in known}
+            msg = (
+                f"{target}: there is a result already, which differs in "
+                f"{differences(compared, known) or 'its view of the matrix'}; choose another path, or give "
+                "overwrite=True (--overwrite)"
+            )
+            raise OutputExistsError(msg)
+        check_target(target, overwrite=overwrite)
     return None
 
 

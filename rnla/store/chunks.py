@@ -207,15 +207,16 @@ class Chunks:
             f"again; if the change was yours, run `rnla fingerprint {self.objects.url}` again where it has a manifest"
         )
 
-    def missing(self, i: int, j: int) -> IntegrityError:
-        """A chunk that is not there, where nothing says that it need not be."""
+    def missing(self, i: int, j: int, count: int = 1) -> IntegrityError:
+        """A chunk that is not there (the first of several), where nothing says that it need not be."""
         fill = self.layout.fill
+        which = "this chunk is missing" if count == 1 else f"this is the first of {count:,} chunks that are missing"
         return IntegrityError(
-            f"{self.where(i, j)}: this chunk is missing. Zarr reads a missing chunk as {fill} without a word, and by "
+            f"{self.where(i, j)}: {which}. Zarr reads a missing chunk as {fill} without a word, and by "
             f"default never writes a chunk that holds only {fill}; so it is either lost or meant to be {fill}, and the "
             "store does not say which. If it is lost, restore it. If the store was written so, open it with "
             f"allow_missing=True (--allow-missing), which reads missing chunks as {fill}, or record them once with "
-            f"`rnla fingerprint {self.objects.url}`"
+            f"`rnla fingerprint --allow-missing {self.objects.url}`"
         )
 
 

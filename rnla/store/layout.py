@@ -58,6 +58,11 @@ class Layout:
         (m, n), (r, c) = self.shape, self.chunks
         return -(-m // r), -(-n // c)
 
+    @property
+    def nbytes(self) -> int:
+        """Size of all elements."""
+        return self.shape[0] * self.shape[1] * self.dtype.itemsize
+
     def key(self, i: int, j: int) -> str:
         """Object that holds chunk (i, j)."""
         if self.shards is not None:

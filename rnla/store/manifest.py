@@ -51,11 +51,21 @@ class Verification:
         return self.damaged == 0
 
 
-def fingerprint(place: Any, *, threads: int = THREADS, progress: Progress | None = None) -> Manifest:
-    """Sizes and crc32c of all chunks, written beside them as `rnla-manifest.npz`; absent chunks are recorded as such.
+def fingerprint(
+    place: Any, *, allow_missing: bool = False, threads: int = THREADS, progress: Progress | None = None
+) -> Manifest:
+    """Sizes and crc32c of all chunks, written beside them as `rnla-manifest.npz`.
+
+    Parameters
+    ----------
+    allow_missing
+        Record absent chunks as absent on purpose; otherwise they are an error, because a chunk that was lost looks the
+        same.
 
     Raises
     ------
+    IntegrityError
+        A chunk is absent, or has another size than its codecs give; nothing was written.
     OutputError
         The manifest cannot be written there.
 
@@ -69,6 +79,7 @@ def fingerprint(place: Any, *, threads: int = THREADS, progress: Progress | None
     found = found_matrix(place)
     reader = Chunks(found.objects, found.layout)
     manifest = Manifest(*_measured(reader, threads, progress), found.layout.digest)
+    _refuse_damage(reader, manifest, allow_missing=allow_missing)
     try:
         with writing_errors(reader.objects.url):
             found.objects.put(MANIFEST_KEY, manifest.dumps())
@@ -81,6 +92,18 @@ def fingerprint(place: Any, *, threads: int = THREADS, progress: Progress | None
         )
         raise OutputError(msg) from error
     return manifest
+
+
+def _refuse_damage(reader: Chunks, manifest: Manifest, *, allow_missing: bool) -> None:
+    """A fingerprint of a damaged store would vouch for the damage."""
+    absent, expected = manifest.sizes == ABSENT_SIZE, reader.layout.chain.stored_nbytes
+    if expected is not None and (wrong := np.argwhere(~absent & (manifest.sizes != expected))).size:
+        i, j = wrong[0].tolist()
+        there = f"it has {manifest.sizes[i, j]} bytes where {expected} are expected"
+        raise reader.damaged(i, j, f"{there} ({len(wrong):,} chunks in all have a wrong size)")
+    if manifest.absent and not allow_missing:
+        i, j = np.argwhere(absent)[0].tolist()
+        raise reader.missing(i, j, manifest.absent)
 
 
 def verify(place: Any, *, threads: int = THREADS, progress: Progress | None = None) -> Verification:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import fcntl
+import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,9 @@ from rnla.store.chains import DamagedError
 from rnla.sweeps.retries import retried
 
 IN_CACHE_BYTES = 1 << 20  # read and summed while the bytes are in cache
+BESIDE_CHUNKS = frozenset({"zarr.json", "rnla-manifest.npz"})  # in an array's folder, and no chunks
+DIRECT = getattr(os, "O_DIRECT", 0)
+DIRECT_BYTES = 512  # direct access needs offsets, sizes and addresses that are multiples of this
 AT_ONCE = 16  # requests under way together in one read of a remote store
 
 
@@ -55,12 +60,16 @@ class Objects(Protocol):
     def children(self, folder: str) -> list[str]:
         """Names directly under a folder."""
 
+    def state(self) -> str | None:
+        """Hash of name, size and time of change of every chunk; None where the place does not list them."""
+
 
 @dataclass(frozen=True)
 class LocalObjects:
     """Files under a folder."""
 
     root: str
+    past_cache: bool = False  # read plain chunks from the disk, leaving the page cache alone
 
     @property
     def url(self) -> str:
@@ -97,7 +106,7 @@ class LocalObjects:
             if handle is None:
                 return False
             _check_size(handle, whole_bytes)
-            _read_exactly(handle, piece.start + skip, views)
+            self._read(handle, piece.start + skip, views)
             return True
 
     def summed_scatter(self, piece: Piece, whole_bytes: int | None, views: list[Array], seal: Array) -> int | None:
@@ -108,13 +117,26 @@ class LocalObjects:
             _check_size(handle, whole_bytes)
             crc, offset = 0, piece.start
             for view in views:
+                if self.past_cache:
+                    self._read(handle, offset, [view])
                 for start in range(0, view.nbytes, IN_CACHE_BYTES):
                     part = view[start : start + IN_CACHE_BYTES]
-                    _read_exactly(handle, offset, [part])
+                    if not self.past_cache:
+                        _read_exactly(handle, offset + start, [part])
                     crc = google_crc32c.extend(crc, part)
-                    offset += part.nbytes
+                offset += view.nbytes
             _read_exactly(handle, offset, [seal])
             return crc
+
+    def _read(self, handle: int, offset: int, views: list[Array]) -> None:
+        """Fill all views; where the disk takes it, the aligned part of each from the disk itself."""
+        if not self.past_cache:
+            _read_exactly(handle, offset, views)
+            return
+        for view in views:
+            done = _read_directly(handle, offset, view)
+            _read_exactly(handle, offset + done, [view[done:]])
+            offset += view.nbytes
 
     def summed(self, piece: Piece, seal_bytes: int) -> tuple[int, int] | None:
         """Size of a piece and the crc32c of all of it but the last bytes, in little memory; None where it is absent."""
@@ -151,6 +173,31 @@ class LocalObjects:
         place = Path(self.root, folder)
         return sorted(child.name for child in place.iterdir()) if place.is_dir() else []
 
+    def state(self) -> str | None:
+        """Hash of name, size and time of change of every chunk."""
+        return _summed(_files(self.root, ""))
+
+
+def _files(root: str, folder: str) -> Iterator[tuple[str, ...]]:
+    """Name, size and time of change of every chunk under a folder."""
+    with os.scandir(f"{root}/{folder}") as entries:
+        for entry in entries:
+            if entry.name.startswith(".") or entry.name in BESIDE_CHUNKS:
+                continue
+            if entry.is_dir():
+                yield from _files(root, f"{folder}{entry.name}/")
+            else:
+                found = entry.stat()
+                yield f"{folder}{entry.name}", str(found.st_size), str(found.st_mtime_ns)
+
+
+def _summed(facts: Iterable[tuple[str, ...]]) -> str:
+    """A hash that does not depend on the order of the facts, in little memory."""
+    total = 0
+    for fact in facts:
+        total += int.from_bytes(hashlib.blake2b("\0".join(fact).encode(), digest_size=16).digest())
+    return f"{total % (1 << 128):032x}"
+
 
 def _check_size(handle: int, whole_bytes: int | None) -> None:
     if whole_bytes is not None and (size := os.fstat(handle).st_size) != whole_bytes:
@@ -171,6 +218,27 @@ def _read_exactly(handle: int, offset: int, views: list[Array]) -> None:
             count -= left.pop(0).nbytes
         if left and count:
             left[0] = left[0][count:]
+
+
+def _read_directly(handle: int, offset: int, view: Array) -> int:
+    """Bytes read by direct access (O_DIRECT), without the page cache; 0 where system or file system refuse."""
+    whole = view.nbytes - view.nbytes % DIRECT_BYTES
+    if not whole or not DIRECT or offset % DIRECT_BYTES or view.ctypes.data % DIRECT_BYTES:
+        return 0
+    try:
+        fcntl.fcntl(handle, fcntl.F_SETFL, DIRECT)
+        done = 0
+        while done < whole:
+            count = os.preadv(handle, cast("Any", [view[done:whole]]), offset + done)
+            if count % DIRECT_BYTES or count == 0:  # the end of the file: _read_exactly says so
+                break
+            done += count
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        done = 0
+    fcntl.fcntl(handle, fcntl.F_SETFL, 0)
+    return done
 
 
 def write_file(path: Path, parts: Sequence[bytes | memoryview]) -> None:
@@ -251,6 +319,30 @@ class StoreObjects:
 
     async def _children(self, folder: str) -> list[str]:
         return sorted([name.rstrip("/").rsplit("/", 1)[-1] async for name in self.store.list_dir(folder)])
+
+    def state(self) -> str | None:
+        """Hash of what the file system behind the store says of every object; of a zip file, its own size and time."""
+        from zarr.core.sync import sync
+
+        if isinstance(place := getattr(self.store, "path", None), Path):  # a zip file
+            found = place.stat()
+            return _summed([(place.name, str(found.st_size), str(found.st_mtime_ns))])
+        if not hasattr(self.store, "fs"):
+            return None
+        try:
+            return sync(self._state())
+        except Exception:  # noqa: BLE001 - a listing is a courtesy; web servers give none
+            return None
+
+    async def _state(self) -> str | None:
+        listed = await self.store.fs._find(f"{self.store.path}/{self.prefix}".rstrip("/"), detail=True)  # noqa: SLF001
+        changed = ("ETag", "etag", "md5Hash", "LastModified", "last_modified", "mtime", "created")
+        facts = [
+            (name, str(info.get("size")), *(str(info.get(entry)) for entry in changed))
+            for name, info in listed.items()
+            if not (last := name.rsplit("/", 1)[-1]).startswith(".") and last not in BESIDE_CHUNKS
+        ]
+        return _summed(facts) if facts else None
 
 
 def first_object(objects: Objects, key: str) -> Array | None:

@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlparse
 from rnla.errors import RequestError, StoreError, UnsupportedError
 from rnla.store.layout import Layout, layout_of, matrix_shape
 from rnla.store.objects import LocalObjects, Objects, Piece, StoreObjects, first_object
+from rnla.store.publishing import made_by_rnla
 
 LISTED = 20  # arrays named in a message
 DEPTH = 5  # groups inside groups that are looked into
@@ -120,6 +121,11 @@ def _not_an_array(objects: Objects) -> StoreError | UnsupportedError:
         return StoreError(f"{objects.url}: no Zarr array here, and no listing ({error}); give the array's path")
     if not inside:
         return StoreError(f"{objects.url}: no Zarr array here (neither zarr.json nor .zarray); check the path")
+    if isinstance(objects, LocalObjects) and made_by_rnla(Path(objects.root)):
+        return StoreError(
+            f"{objects.url}: this is a result of rnla's, not a matrix: `rnla show` prints it and `rnla verify` checks "
+            f"it. To take one of its arrays as a matrix, name it: {objects.url}/{inside[0][0]}"
+        )
     shown = ", ".join(f"{name} ({size})" for name, size in inside[:LISTED])
     more = f" and {len(inside) - LISTED} more" if len(inside) > LISTED else ""
     return StoreError(

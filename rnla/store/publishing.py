@@ -13,6 +13,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from rnla.checks import path as checked_path
 from rnla.errors import OutputError, OutputExistsError, RequestError
 from rnla.store.writing import writing_errors
 
@@ -21,7 +22,7 @@ MARKER = "rnla"  # root attribute of everything that rnla publishes
 
 def local_target(target: str | os.PathLike[str]) -> Path:
     """The absolute path of a place to write to."""
-    place = os.fspath(target)
+    place = checked_path(target, "out")
     if place.startswith("file:"):
         place = place.removeprefix("file://").removeprefix("file:")
     if "://" in place or "::" in place:

@@ -19,13 +19,14 @@ from typing import Any
 import numpy as np
 
 from rnla.arrays import Array, page_aligned, spelt_bytes
-from rnla.errors import DoesNotFitError
+from rnla.checks import integer
+from rnla.errors import DoesNotFitError, RequestError
 from rnla.store.chunks import Chunks
 from rnla.store.layout import Layout, layout_of
 from rnla.store.manifest_file import MANIFEST_KEY, Manifest
-from rnla.store.objects import LocalObjects, write_file
+from rnla.store.objects import LocalObjects, Objects, write_file
 from rnla.store.places import Found, found_matrix
-from rnla.store.publishing import MARKER, check_target, publish
+from rnla.store.publishing import MARKER, check_target, local_target, publish
 from rnla.store.stored import Stored, stored_of
 from rnla.store.writing import array_metadata, write_chunk, write_metadata, writing_errors
 from rnla.sweeps.geometry import PANEL_BYTES
@@ -139,13 +140,17 @@ def rechunk(
     stored = stored_of(found, allow_missing=allow_missing)
     chain, local = found.layout.chain, isinstance(found.objects, LocalObjects)
     ranged = local and chain.plain and not chain.checksummed and not stored.verified
+    panel_bytes, memory_bytes = (
+        integer(size, name, least=1) for size, name in ((panel_bytes, "panel_bytes"), (memory_bytes, "memory_bytes"))
+    )
     plan = cutting(found.layout, panel_bytes, memory_bytes, ranged=ranged)
+    _check_elsewhere(found.objects, local_target(target))
     path = check_target(target, overwrite=overwrite)
     work = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
     try:
         with writing_errors(path, stored.shape[0] * stored.shape[1] * stored.dtype.itemsize):
             work.mkdir(parents=True)
-            done = _Count(progress, (2 if plan.piece_columns else 1) * _nbytes(found.layout))
+            done = _Count(progress, (2 if plan.piece_columns else 1) * found.layout.nbytes)
             pieces = _pieces(stored, plan, work / "pieces", done) if plan.piece_columns else stored
             manifest = _panels(found, pieces, plan, work / "panels", codec, done)
         publish(work / "panels", path, overwrite=overwrite)
@@ -155,8 +160,10 @@ def rechunk(
     return Rechunked(str(path), chunks, plan.reads, 2 if plan.piece_columns else 1, manifest.digest)
 
 
-def _nbytes(layout: Layout) -> int:
-    return layout.shape[0] * layout.shape[1] * layout.dtype.itemsize
+def _check_elsewhere(objects: Objects, target: Path) -> None:
+    if isinstance(objects, LocalObjects) and Path(objects.root).resolve() == target.resolve():
+        msg = f"{target}: this is the source itself; give another place for the copy"
+        raise RequestError(msg)
 
 
 class _Count:

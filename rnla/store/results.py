@@ -19,7 +19,7 @@ import numpy as np
 
 from rnla.arrays import Array, DType
 from rnla.errors import IntegrityError, OutputError, RequestError, StoreError
-from rnla.store.manifest import fingerprint
+from rnla.store.manifest import THREADS, Verification, fingerprint, verify
 from rnla.store.publishing import MARKER, check_target, local_target, publish, root_attributes
 from rnla.store.stored import Stored, open_stored
 from rnla.store.tall import StoredTall, made_tall
@@ -100,7 +100,7 @@ class ResultWriter:
     def _sealed(self, name: str) -> None:
         """Give a tall array its manifest; a chunk that is missing means that the work is not done."""
         with writing_errors(self.folder):
-            manifest = fingerprint(Path(self.folder, name))
+            manifest = fingerprint(Path(self.folder, name), allow_missing=True)
         if manifest.absent:
             i, j = np.argwhere(manifest.sizes < 0)[0].tolist()
             where = open_stored(Path(self.folder, name)).reader.where(i, j)
@@ -197,6 +197,40 @@ def _digest(values: Array) -> str:
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
+def is_result(path: str | os.PathLike[str]) -> bool:
+    """Whether a path on this machine is a published result."""
+    record = root_attributes(Path(path)).get(MARKER)
+    return isinstance(record, dict) and "digests" in record
+
+
+def verify_result(path: str | os.PathLike[str], *, threads: int = THREADS) -> Verification:
+    """Compare every array of a published result with its manifest or its hash; a small array counts as one chunk."""
+    folder = local_target(path)
+    record = root_attributes(folder)[MARKER]
+    reports, problems = [], []
+    for name in record["tall"]:
+        try:
+            reports.append(verify(folder / name, threads=threads))
+        except StoreError as error:
+            problems.append(str(error))
+    stored_bytes = 0
+    for name, digest in record["digests"].items():
+        try:
+            stored_bytes += _undamaged(folder / name, digest).nbytes
+        except IntegrityError as error:
+            problems.append(str(error))
+    unreadable, small = len(record["tall"]) - len(reports), len(record["digests"])
+    return Verification(
+        str(folder),
+        chunks=sum(report.chunks for report in reports) + unreadable + small,
+        absent=sum(report.absent for report in reports),
+        stored_bytes=sum(report.stored_bytes for report in reports) + stored_bytes,
+        manifest=", ".join(report.manifest or "none" for report in reports),
+        damaged=sum(report.damaged for report in reports) + len(problems),
+        problems=(*problems, *(problem for report in reports for problem in report.problems)),
+    )
+
+
 def read_result(path: str | os.PathLike[str]) -> Result:
     """The attributes and arrays of a published result, every small array compared with its hash.
 
@@ -209,10 +243,10 @@ def read_result(path: str | os.PathLike[str]) -> Result:
     """
     folder = local_target(path)
     attributes = root_attributes(folder)
-    record = attributes.get(MARKER)
-    if not isinstance(record, dict) or "digests" not in record:
+    if not is_result(folder):
         msg = f"{folder}: this is no result of rnla's (no {MARKER!r} attribute in its zarr.json); check the path"
         raise StoreError(msg)
+    record = attributes[MARKER]
     tall = {name: open_stored(folder / name) for name in record["tall"]}
     arrays = {name: _undamaged(folder / name, digest) for name, digest in record["digests"].items()}
     names = {name: _dimension_names(folder / name) for name in (*tall, *arrays)}

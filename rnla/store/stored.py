@@ -6,12 +6,17 @@ it. What Zarr passes over in silence (an absent chunk reads as the fill value) i
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
+
+import psutil
 
 from rnla.arrays import Array, DType
 from rnla.store.chunks import Chunks
 from rnla.store.manifest_file import loaded_manifest
+from rnla.store.objects import LocalObjects
 from rnla.store.places import Found, found_matrix
 
 
@@ -49,6 +54,11 @@ class Stored:
         return self.reader.manifest_digest is not None
 
     @property
+    def allow_missing(self) -> bool:
+        """Whether absent chunks are read as the fill value."""
+        return self.reader.allow_missing
+
+    @property
     def identity(self) -> dict[str, Any]:
         """What the data is, as plain JSON."""
         layout = self.reader.layout
@@ -61,6 +71,8 @@ class Stored:
             "zarr_format": layout.zarr_format,
             "metadata_digest": layout.digest,
             "manifest": self.reader.manifest_digest,
+            # with a manifest every chunk is checked as it is read; without, this tells a store that was changed since
+            "objects_digest": None if self.verified else self.reader.objects.state(),
             "transposed": self.turned,
         }
 
@@ -91,6 +103,19 @@ class Stored:
 
     def _oriented(self, pair: tuple[int, int]) -> tuple[int, int]:
         return (pair[1], pair[0]) if self.turned else pair
+
+
+def cacheable_bytes() -> int:
+    """Half of this machine's memory (of its control group's, if that is less).
+
+    A larger store does not stay in the page cache from one pass to the next: filling the cache with it only costs
+    processor time, which the products need.
+    """
+    limit = int(psutil.virtual_memory().total)
+    for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        with suppress(OSError, ValueError):
+            limit = min(limit, int(Path(file).read_text()))
+    return limit // 2
 
 
 def open_stored(place: Any, *, allow_missing: bool = False, verify: bool = True) -> Stored:
@@ -127,7 +152,10 @@ def open_stored(place: Any, *, allow_missing: bool = False, verify: bool = True)
 def stored_of(found: Found, *, allow_missing: bool = False, verify: bool = True) -> Stored:
     """The matrix that was found at a place."""
     manifest = loaded_manifest(found.objects, found.layout) if verify else None
-    reader = Chunks(found.objects, found.layout, allow_missing, None if manifest is None else manifest.digest)
+    objects = found.objects
+    if isinstance(objects, LocalObjects) and found.layout.nbytes > cacheable_bytes():
+        objects = replace(objects, past_cache=True)
+    reader = Chunks(objects, found.layout, allow_missing, None if manifest is None else manifest.digest)
     if manifest is not None:
         vars(reader)["manifest"] = manifest
     return Stored(reader)

@@ -215,7 +215,7 @@ def test_a_numpy_integer_is_an_integer():
         ({"tol": np.nan}, "between 0 and 1"),
         ({"tol": True}, "between 0 and 1"),
         ({"tol": "0.1"}, "between 0 and 1"),
-        ({"oversample": -1}, "must not be negative"),
+        ({"oversample": -1}, "must be at least 0"),
         ({"oversample": 1.5}, "must be an integer"),
         ({"seed": 1.5}, "must be an integer"),
         ({"seed": None}, "must be an integer"),

@@ -101,7 +101,7 @@ def test_every_spelling_of_an_option_that_may_be_absent_is_known():
         ("svd", {"passes": 0}, RequestError, ("passes=0", "1..100")),
         ("svd", {"tol": 0.0}, RequestError, ("tol=0.0", "between 0 and 1")),
         ("svd", {"tol": float("nan")}, RequestError, ("tol=nan", "between 0 and 1")),
-        ("svd", {"oversample": -1}, RequestError, ("oversample=-1", "must not be negative")),
+        ("svd", {"oversample": -1}, RequestError, ("oversample=-1", "must be at least 0")),
         ("pca", {"explained": 1.5}, RequestError, ("explained=1.5", "between 0 and 1")),
         ("pca", {"explained": 0.5, "tol": 0.5}, RequestError, ("tol or explained, not both",)),
         ("sdv", {}, ConfigError, ("unknown pipeline 'sdv'", "did you mean 'svd'", "known are pca, svd")),

@@ -70,7 +70,10 @@ def test_a_kill_after_every_sweep_costs_no_read(request, tmp_path):
         killed(job, Moment(sweep=last))
         assert not os.path.lexists(job.out)
     outcome = finished(job)
-    assert outcome.attributes["cost"]["passes"] == 0
+    cost = outcome.attributes["cost"]
+    assert cost["passes"] == len(sweeps)  # over all attempts
+    assert cost["bytes_read"] == entries_read(job) * 8
+    assert cost["peak_bytes"] > 0
     assert len(reads(job.log)) == all_reads
     assert entries_read(job) == len(sweeps) * np.prod(rnla.open(job.store).shape)
     assert files(job.out) == expected

@@ -248,7 +248,6 @@ def test_a_second_run_reuses_the_result_without_reading_a_chunk(store, tmp_path)
     job = store.job(tmp_path / "out.zarr")
     first = job.run()
     before = (first.path / "zarr.json").read_bytes()
-    shutil.rmtree(store.path / "c")
     notes = Notes()
     second = job.run(notes)
     assert second.reused
@@ -257,6 +256,63 @@ def test_a_second_run_reuses_the_result_without_reading_a_chunk(store, tmp_path)
     assert (second.path / "zarr.json").read_bytes() == before
     assert notes.order == ["finished"]
     assert notes.bytes_read == 0
+
+
+def written_again(store):
+    store.chunk(3).write_bytes((store.A[300:400] * 2).tobytes())
+
+
+def removed(store):
+    store.chunk(3).unlink()
+
+
+@pytest.mark.parametrize("change", [written_again, removed])
+def test_a_result_is_not_reused_for_a_store_that_was_changed(store, tmp_path, change):
+    job = store.job(tmp_path / "out.zarr")
+    job.run()
+    change(store)
+    with pytest.raises(rnla.errors.OutputExistsError, match=r"result already.*chunks, which were written again since"):
+        job.run()
+
+
+def test_what_a_result_differs_in_is_named(store, tmp_path):
+    store.job(tmp_path / "out.zarr").run()
+    with pytest.raises(rnla.errors.OutputExistsError, match=r"config seed \(0 there, 5 asked\); choose another path"):
+        store.job(tmp_path / "out.zarr", seed=5).run()
+
+
+class Writer(Notes):
+    """Writes to the store while a job reads it."""
+
+    def __init__(self, store):
+        super().__init__()
+        self.store = store
+
+    def swept(self, sweeps_done):
+        super().swept(sweeps_done)
+        if sweeps_done == 2:
+            written_again(self.store)
+
+
+def test_a_store_that_changes_while_it_is_read_gives_no_result(store, tmp_path):
+    job = store.job(tmp_path / "out.zarr", method="krylov", oversample=9)
+    with pytest.raises(rnla.errors.IntegrityError, match=r"a\.zarr: the store was written to while this job read it"):
+        job.run(Writer(store))
+    assert not (tmp_path / "out.zarr").exists()
+    outcome = job.run()
+    assert outcome.resumed_sweeps == 0
+    changed = store.A.copy()
+    changed[300:400] *= 2
+    assert close(rnla.load(outcome.path).s, factors(changed)[1], 2 * values_within(changed))
+
+
+def test_an_open_matrix_is_recorded_as_it_was_opened(store, tmp_path):
+    removed(store)
+    A = rnla.open(store.path, missing="mask", allow_missing=True)
+    config = run_job("svd", A, tmp_path / "out.zarr", SMALL).attributes["config"]
+    assert (config["missing"], config["allow_missing"]) == ("mask", True)
+    with pytest.raises(rnla.errors.ConfigError, match=r"missing='error' comes too late.*rnla\.open"):
+        run_job("svd", A, tmp_path / "other.zarr", SMALL | {"missing": "error"})
 
 
 def test_a_result_that_was_removed_is_made_again(store, tmp_path):

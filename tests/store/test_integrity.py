@@ -157,7 +157,10 @@ def test_a_manifest_records_which_chunks_are_absent(tmp_path):
     file = store(tmp_path)
     data = file.read_bytes()
     file.unlink()
-    manifest = fingerprint(tmp_path)
+    with pytest.raises(IntegrityError, match=r"key .*is missing.*fingerprint --allow-missing"):
+        fingerprint(tmp_path)
+    assert not (tmp_path / "rnla-manifest.npz").exists()
+    manifest = fingerprint(tmp_path, allow_missing=True)
     assert manifest.absent == 1
     B = open_stored(tmp_path).read(*EVERYTHING)
     assert not B[10:20].any()
@@ -165,6 +168,15 @@ def test_a_manifest_records_which_chunks_are_absent(tmp_path):
     file.write_bytes(data)
     with pytest.raises(IntegrityError, match="left out, and now it is there"):
         open_stored(tmp_path).read(*EVERYTHING)
+
+
+@pytest.mark.parametrize("change", [truncate, grow])
+@pytest.mark.parametrize("name", ["plain", "crc32c"])
+def test_a_chunk_of_the_wrong_size_gets_no_fingerprint(tmp_path, change, name):
+    change(store(tmp_path, name))
+    with pytest.raises(IntegrityError, match=r"chunk \(1, 0\).*damaged.*bytes where"):
+        fingerprint(tmp_path, allow_missing=True)
+    assert not (tmp_path / "rnla-manifest.npz").exists()
 
 
 def test_a_manifest_of_other_metadata_is_stale(tmp_path):
@@ -200,7 +212,9 @@ def test_a_manifest_that_changes_during_a_job_is_an_error(tmp_path):
 
 def test_large_manifests_are_not_pickled(tmp_path):
     zarr.create_array(tmp_path, shape=(100, 100), chunks=(1, 1), dtype="u1", fill_value=7)
-    assert fingerprint(tmp_path).absent == 10_000
+    with pytest.raises(IntegrityError, match="the first of 10,000 chunks that are missing"):
+        fingerprint(tmp_path)
+    assert fingerprint(tmp_path, allow_missing=True).absent == 10_000
     data = pickle.dumps(open_stored(tmp_path))
     assert len(data) < 2000
     assert (pickle.loads(data).read(slice(0, 3), slice(0, 3)) == 7).all()

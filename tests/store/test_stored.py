@@ -1,5 +1,6 @@
 """Stored matrices equal the numpy arrays they were written from, whatever the codec, the chunks and the range."""
 
+import os
 import pickle
 
 import numcodecs
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from rnla.errors import RequestError, StoreError, UnsupportedError
 from rnla.store.chunks import room
+from rnla.store.manifest import fingerprint
 from rnla.store.objects import LocalObjects
 from rnla.store.stored import open_stored
 
@@ -156,7 +158,7 @@ def test_the_answer_lies_in_the_scratch_when_it_is_large_enough(tmp_path):
     assert room((2, 3), np.dtype("f4"), None).shape == (2, 3)
 
 
-def test_identity_names_the_store_and_changes_with_its_metadata_only(tmp_path):
+def test_identity_names_the_store_and_changes_with_its_metadata(tmp_path):
     written(tmp_path / "a.zarr", "plain", (10, 29), attributes={"a": 1})
     one = open_stored(tmp_path / "a.zarr").identity
     assert one["url"] == str(tmp_path / "a.zarr")
@@ -165,6 +167,51 @@ def test_identity_names_the_store_and_changes_with_its_metadata_only(tmp_path):
     assert open_stored(tmp_path / "a.zarr").identity == one
     written(tmp_path / "b.zarr", "zstd", (10, 29))
     assert open_stored(tmp_path / "b.zarr").identity["metadata_digest"] != one["metadata_digest"]
+
+
+def rewritten(place):
+    """The same bytes, written again a second later."""
+    chunk = place / "c" / "1" / "0"
+    changed = chunk.stat().st_mtime_ns + 1_000_000_000
+    os.utime(chunk, ns=(changed, changed))
+
+
+def removed(place):
+    (place / "c" / "1" / "0").unlink()
+
+
+def lengthened(place):
+    chunk = place / "c" / "1" / "0"
+    data, times = chunk.read_bytes(), chunk.stat()
+    chunk.write_bytes(data + b"0")
+    os.utime(chunk, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def renamed(place):
+    (place / "c" / "1" / "0").rename(place / "c" / "1" / "1")
+
+
+@pytest.mark.parametrize("change", [rewritten, removed, lengthened, renamed])
+def test_identity_changes_when_a_chunk_is_written_again(tmp_path, change):
+    place = tmp_path / "a.zarr"
+    written(place, "plain", (10, 29))
+    one = [open_stored(where).identity for where in (place, f"local://{place}")]
+    assert [open_stored(where).identity for where in (place, f"local://{place}")] == one
+    change(place)
+    two = [open_stored(where).identity for where in (place, f"local://{place}")]
+    for before, after in zip(one, two, strict=True):
+        assert before.pop("objects_digest") != after.pop("objects_digest")
+        assert before == after
+
+
+def test_a_fingerprint_stands_in_for_the_times_of_the_chunks(tmp_path):
+    place = tmp_path / "a.zarr"
+    written(place, "plain", (10, 29))
+    fingerprint(place)
+    one = open_stored(place).identity
+    rewritten(place)
+    assert open_stored(place).identity == one
+    assert one["objects_digest"] is None
 
 
 def test_a_stored_matrix_pickles_small(tmp_path):

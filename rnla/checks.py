@@ -1,0 +1,47 @@
+"""Arguments of the wrong kind are refused by name, before anything is read."""
+
+from __future__ import annotations
+
+import numbers
+import os
+from typing import Any
+
+import numpy as np
+
+from rnla.errors import RequestError
+
+
+def integer(value: Any, name: str, *, least: int | None = None) -> int:
+    """The value as an int; bool and fractions are refused, and what is less than `least`."""
+    if isinstance(value, bool | np.bool_) or not hasattr(value, "__index__"):
+        msg = f"{name}={value!r} must be an integer"
+        raise RequestError(msg)
+    found = int(value.__index__())
+    if least is not None and found < least:
+        msg = f"{name}={found} must be at least {least}"
+        raise RequestError(msg)
+    return found
+
+
+def share(value: Any, name: str, meaning: str) -> float:
+    """The value as a float between 0 and 1, both excluded."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real) or not 0 < float(value) < 1:
+        msg = f"{name}={value!r} must be {meaning} between 0 and 1"
+        raise RequestError(msg)
+    return float(value)
+
+
+def flag(value: Any, name: str) -> bool:
+    """The value as a bool; nothing else passes for one."""
+    if not isinstance(value, bool | np.bool_):
+        msg = f"{name}={value!r} must be True or False"
+        raise RequestError(msg)
+    return bool(value)
+
+
+def path(value: Any, name: str) -> str:
+    """The value as a path."""
+    if not isinstance(value, str | os.PathLike) or not os.fspath(value):
+        msg = f"{name}={value!r} must be a path"
+        raise RequestError(msg)
+    return str(os.fspath(value))

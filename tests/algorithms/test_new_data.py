@@ -1,0 +1,96 @@
+"""`transform` and `inverse_transform` on data of every kind, and what a result says of itself."""
+
+import dask.array
+import numpy as np
+import pytest
+import scipy.sparse
+import xarray
+
+import rnla
+from rnla.errors import RequestError
+from tests.backends import written
+
+M, N, K = 300, 40, 5
+RNG = np.random.default_rng(11)
+A = RNG.standard_normal((M, N)) @ np.diag(np.linspace(4, 1, N)) + np.arange(N)
+NEW = np.where(RNG.random((70, N)) < 0.8, 0.0, RNG.standard_normal((70, N)) + 2)
+
+
+def stored(new, folder):
+    written(new, folder / "new.zarr", (16, N))
+    return rnla.open(folder / "new.zarr")
+
+
+KINDS = {
+    "numpy": lambda new, _: new,
+    "list": lambda new, _: new.tolist(),
+    "matrix subclass": lambda new, _: np.matrix(new),
+    "dask": lambda new, _: dask.array.from_array(new, chunks=(16, 8)),
+    "scipy.sparse": lambda new, _: scipy.sparse.csr_array(new),
+    "DataArray": lambda new, _: xarray.DataArray(new, dims=("sample", "feature")),
+    "Matrix": stored,
+}
+
+
+def svd():
+    found = rnla.svd(A, K, method="gram")
+    return found, lambda new: new @ np.asarray(found.Vt).T
+
+
+def pca():
+    found = rnla.pca(A, K, method="gram")
+    return found, lambda new: (new - A.mean(axis=0)) @ np.asarray(found.components).T
+
+
+def scaled():
+    found = rnla.pca(A, K, scale=True, method="gram")
+    return found, lambda new: ((new - A.mean(axis=0)) / A.std(axis=0)) @ np.asarray(found.components).T
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("made", [svd, pca, scaled])
+def test_new_rows_are_projected_whatever_holds_them(tmp_path, kind, made):
+    found, expected = made()
+    scores = found.transform(KINDS[kind](NEW, tmp_path))
+    assert type(scores) is (dask.array.Array if kind in {"dask", "Matrix"} else np.ndarray)
+    assert scores.shape == (70, K)
+    # N products of entries up to 45 and 1, and as many subtracted
+    assert np.abs(np.asarray(scores) - expected(NEW)).max() < 4 * N * 45 * np.finfo(float).eps
+
+
+@pytest.mark.parametrize("made", [svd, pca, scaled])
+def test_the_inverse_is_the_projection_onto_the_components(made):
+    found, _ = made()
+    rows = found.inverse_transform(found.transform(NEW))
+    twice = found.inverse_transform(found.transform(rows))
+    assert np.abs(rows - twice).max() < 8 * N * 45 * np.finfo(float).eps
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (np.ones(N), r"a single row goes as row\[None, :\]"),
+        (np.ones((3, N + 1)), rf"array \(p, {N}\); this one is \(3, {N + 1}\)"),
+        (scipy.sparse.csr_array((3, 2)), r"this one is \(3, 2\)"),
+        ("new.zarr", r"open it first, transform\(rnla\.open\('new\.zarr'\)\)"),
+    ],
+)
+@pytest.mark.parametrize("made", [svd, pca])
+def test_what_does_not_fit_is_refused(made, given, words):
+    with pytest.raises(RequestError, match=words):
+        made()[0].transform(given)
+
+
+@pytest.mark.parametrize("made", [svd, pca])
+def test_scores_of_another_rank_are_refused(made):
+    with pytest.raises(RequestError, match=rf"inverse_transform takes rows of {K} entries"):
+        made()[0].inverse_transform(np.ones((3, K + 1)))
+
+
+@pytest.mark.parametrize("made", [svd, pca])
+def test_a_result_says_what_it_is_in_one_line(made):
+    found, _ = made()
+    assert repr(found).startswith(f"{type(found).__name__}(rank {K} of {M} x {N} by gram: relative error 0.")
+    assert f"{K} of {K} values resolved, 2 passes, {2 * A.nbytes / 1e3:.4g} kB read)" in repr(found)
+    assert repr(found.certificate) == str(found.certificate)
