@@ -208,18 +208,24 @@ class Krylov:
         again = state.W2.shape[1] > 0
         X = np.hstack([state.Q, state.W2 if again else probes(self.seed, n, A)])
         Y = self.workspace.tall("Y", (A.shape[0], l), A.dtype, A.geometry.tall_rows)
-        products: list[Product] = [Right(X, Y, columns=l), Gram(X), Inner(X), SumOfSquares()]
+        products: list[Product] = [Right(X, Y, columns=l), Gram(X), Inner(X, columns=l)]
         if self.own_moments is not None:
             products.append(OwnMoments(self.own_moments))
-        _, Z, G, energy, *_ = A.sweep(*products)
+        if not self._measured(state):
+            products.append(SumOfSquares())
+        _, Z, G, *more = A.sweep(*products)
         return state._replace(
             sweeps=state.sweeps + 1,
             finished=True,
-            energy=energy,
-            G=G[:l, :l],
+            energy=state.energy if self._measured(state) else more[-1],
+            G=G,
             ZQ=Z[:, :l],
             **({"ZW2": Z[:, l:]} if again else {"ZW": Z[:, l:]}),
         )
+
+    def _measured(self, state: State) -> bool:
+        """Whether the first sweep summed the squares of the very entries that the last one multiplies."""
+        return self.A.settled and self.kind != "gram" and not state.promoted
 
     def _within(self, s: Array, energy: float) -> bool:
         rest = max(energy - float(np.sum(s**2)), 0.0)
@@ -245,7 +251,7 @@ def rounded(Q: Array, A: Matrix) -> Array:
 
 
 def probes(seed: int, n: int, A: Matrix) -> Array:
-    """Gaussian probes that no basis has seen: (n, 10)."""
+    """Gaussian probes that no basis has seen: (n, r)."""
     return rounded(normal(seed, "probes", n, PROBES, complex_=A.dtype.kind == "c"), A)
 
 

@@ -98,9 +98,10 @@ class Gram(Sum):
 
 @dataclass(frozen=True)
 class Inner(Sum):
-    """(A X)^H (A X) in float64, from the rounded A X itself: (n, l) -> (l, l)."""
+    """(A X)^H (A X) in float64, from the rounded A X itself: (n, l) -> (l, l); of its first `columns` if given."""
 
     X: Array
+    columns: int | None = None
 
     def cast(self, cast: Cast) -> Self:
         """X in the working precision."""
@@ -108,7 +109,7 @@ class Inner(Sum):
 
     def panel(self, block: Block) -> Array:
         """Y_i^H Y_i: (l, l)."""
-        Y = wide(block.right(self.X))
+        Y = wide(block.right(self.X)[:, : self.columns])
         return np.asarray(Y.conj().T @ Y)
 
 
