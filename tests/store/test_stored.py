@@ -231,9 +231,7 @@ def test_a_store_larger_than_the_page_cache_is_read_past_it(tmp_path, monkeypatc
         assert np.array_equal(S.read(rows, slice(0, columns), page_aligned(A.nbytes)), A[rows])
         assert np.array_equal(S.read(rows, slice(3, 7)), A[rows, 3:7])
     if codec != "sharded":
-        chunk = next(
-            path for path in (tmp_path / "a.zarr").rglob("*") if path.name in {"2.0", "0"} and "2" in str(path)
-        )
+        chunk = tmp_path / "a.zarr" / ("2.0" if codec.startswith("v2") else "c/2/0")
         chunk.write_bytes(chunk.read_bytes()[:-8])
         with pytest.raises(IntegrityError, match=r"chunk \(2, 0\).*damaged"):
             S.read(slice(0, 300), slice(0, columns))
