@@ -269,9 +269,10 @@ def _peak(A: Matrix, method: str, width: int, threads: int, sweeps: int) -> int:
         tall += geometry.panel_rows * (width + PROBES) * (wide + item)
     partial = n * carried * wide
     waiting = (FAN_IN + 1) if spans > 1 else 1
-    everywhere = busy * (buffers + block + tall + 2 * partial) + waiting * partial + n * carried * item
+    read = getattr(A.source, "transient_bytes", 0)  # while a panel is read or assembled
+    everywhere = busy * (buffers + read + block + tall + 2 * partial) + waiting * partial + n * carried * item
     # the client's algebra: the blocks so far, their products, and copies of both; or A^T A, its eigenvectors and
     # LAPACK's workspace of twice the size
     blocks = n * width * (sweeps + 1) * wide * 5 if method in {"krylov", "subspace"} else n * carried * wide * 9
-    small = (2 * width * sweeps) ** 2 * wide * 4
+    small = min(2 * width * sweeps, n + width) ** 2 * wide * 4
     return everywhere + blocks + small + (32 << 20)

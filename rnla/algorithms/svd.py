@@ -19,11 +19,14 @@ from rnla.algorithms.planning import Request, chosen, oriented, sweeps_of, width
 from rnla.algorithms.results import Certificate, explained
 from rnla.algorithms.streaming import stream
 from rnla.arrays import Array, accumulator_dtype
+from rnla.errors import OverflowedError
 from rnla.kernels.blas import single_blas_thread
 from rnla.kernels.subspaces import Factors, column_peaks, phases
 from rnla.sweeps.matrix import Matrix
 from rnla.sweeps.products import Peaks, Right
 from rnla.sweeps.source import Tall, Workspace
+
+LARGEST = float(np.finfo(np.float64).max)
 
 
 class Triplets(NamedTuple):
@@ -122,6 +125,9 @@ def _finished(
     k = request.k or rank_within(s, swept.evidence.energy, request.tolerance or 0.0) or s.size
     s, Vh, C, Y = completed(A, swept, k, workspace)
     proof = certificate(swept.evidence, s, Vh, k, tolerance=request.tolerance)
+    if proof.frobenius_norm / LARGEST > swept.unit:
+        msg = "the matrix's norm exceeds the range of float64; divide the data by a power of two"
+        raise OverflowedError(msg)
     proof = proof.in_units(swept.unit)
     tall = A.over(Y.source)
     lead = C[:, :k]

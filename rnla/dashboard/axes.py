@@ -62,7 +62,7 @@ def logarithmic(label: str, values: Any) -> Axis:
     given = given[np.isfinite(given) & (given > 0)]
     low, high = (float(given.min()), float(given.max())) if given.size else (0.1, 1.0)
     room = max((high / low) ** 0.05, 1.1)
-    return Axis(label, max(low / room, 1e-307), min(high * room, 1e307), log=True)
+    return Axis(label, max(low / room, min(low, 1e-322)), min(high * room, 1e307), log=True)
 
 
 def counting(label: str, count: int) -> Axis:
@@ -75,8 +75,8 @@ def counting(label: str, count: int) -> Axis:
 
 def round_step(rough: float) -> float:
     """The least of 1, 2, 5 times a power of ten that is not under `rough`."""
-    unit = 10.0 ** math.floor(math.log10(rough))
-    return next(factor * unit for factor in (1, 2, 5, 10) if factor * unit >= rough * 0.999)
+    unit = 10.0 ** math.floor(math.log10(max(rough, 1e-322)))
+    return next(factor * unit for factor in (1, 2, 5, 10, 20) if factor * unit >= rough * 0.999)
 
 
 def round_ticks(low: float, high: float, most: int = 6) -> list[Tick]:

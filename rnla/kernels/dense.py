@@ -6,23 +6,26 @@ import numpy as np
 
 from rnla.arrays import Array, accumulator_dtype
 
-SHORT = 512  # terms summed in the block's own precision before float64 takes over
+IN_CACHE = 1 << 16  # entries converted to float64 at once
 
 
 def energy(block: Array) -> float:
-    """Sum of |a_ij|^2: short runs in the block's precision, their sums in float64.
+    """Sum of |a_ij|^2 in float64, also of float32 data: Frobenius errors are small differences of such sums.
 
-    The relative error is about 1e-9 in float32 for data that varies, at most half an eps (6e-8) for a constant.
+    Float32 sums would be four times faster and wrong by up to half an eps (6e-8) where entries are alike.
     """
-    if not block.size:
-        return 0.0
     by_rows = block if block.flags.c_contiguous or not block.flags.f_contiguous else block.T
-    if by_rows.flags.c_contiguous:
-        flat = by_rows.reshape(-1)
-        whole = flat.size - flat.size % SHORT
-        runs = flat[:whole].reshape(-1, SHORT)
-        return float(np.vecdot(runs, runs).real.sum(dtype=np.float64) + np.vdot(flat[whole:], flat[whole:]).real)
-    return float(np.vecdot(by_rows, by_rows).real.sum(dtype=np.float64))
+    flat = by_rows.reshape(-1)
+    wide = accumulator_dtype(block.dtype)
+    if flat.dtype == wide:
+        return float(np.vdot(flat, flat).real)
+    room, total = np.empty(min(IN_CACHE, flat.size), wide), 0.0
+    for start in range(0, flat.size, IN_CACHE):
+        cut = flat[start : start + IN_CACHE]
+        part = room[: cut.size]
+        part[...] = cut
+        total += float(np.vdot(part, part).real)
+    return total
 
 
 def left_product(Y: Array, block: Array) -> Array:

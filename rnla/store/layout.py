@@ -17,6 +17,8 @@ from rnla.arrays import DType, working_dtype
 from rnla.errors import RequestError, StoreError, UnsupportedError
 from rnla.store.chains import CRC_BYTES, Chain, chain_v2, chain_v3
 
+LARGE_CHUNK = 1 << 26  # entries; chunks up to this may be larger than the array they are of
+
 _V3_NUMBERS = frozenset(
     {"bool", "float16", "float32", "float64", "complex64", "complex128"}
     | {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
@@ -108,6 +110,9 @@ def _grid(shape: list[int], chunks: list[int]) -> tuple[tuple[int, int], tuple[i
     if m < 0 or n < 0 or r < 1 or c < 1:
         msg = f"shape {shape} and chunks {chunks} are no chunk grid"
         raise ValueError(msg)
+    if r * c > max(LARGE_CHUNK, 4 * m * n):
+        msg = f"its chunks of {r:,} x {c:,} entries are far larger than the array of {m:,} x {n:,}; write it again"
+        raise UnsupportedError(msg)
     return (m, n), (r, c)
 
 

@@ -50,7 +50,10 @@ def objects_at(place: Any) -> Objects:
     try:
         store = zarr.storage.FsspecStore.from_url(place, read_only=False)
     except ImportError as error:
-        msg = f"{place}: a package for this kind of URL is missing ({error}); for s3 install rnla[s3]"
+        needed = {"s3": "rnla[s3]", "http": "aiohttp", "https": "aiohttp", "gs": "gcsfs", "abfs": "adlfs"}
+        kind = place.rpartition("::")[2].partition("://")[0]
+        cure = f"pip install '{needed[kind]}'" if kind in needed else "install the package that fsspec names"
+        msg = f"{place}: a package for this kind of URL is missing ({error}); {cure}"
         raise StoreError(msg) from error
     except (ValueError, TypeError) as error:
         msg = f"{place}: this URL cannot be opened ({error}); give a path or a URL that fsspec knows"

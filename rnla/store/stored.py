@@ -54,6 +54,16 @@ class Stored:
         return self.reader.manifest_digest is not None
 
     @property
+    def transient_bytes(self) -> int:
+        """Memory that one read takes beyond its answer: chunks as stored, and one decoded if it is not whole rows."""
+        layout, objects = self.reader.layout, self.reader.objects
+        if isinstance(objects, LocalObjects) and layout.chain.plain:
+            return 0
+        decoded = layout.chain.nbytes
+        whole = layout.chunks[1] >= layout.shape[1] and layout.chain.foreign is None
+        return decoded * (objects.at_once + (0 if whole else 1))
+
+    @property
     def allow_missing(self) -> bool:
         """Whether absent chunks are read as the fill value."""
         return self.reader.allow_missing

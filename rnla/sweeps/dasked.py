@@ -41,6 +41,13 @@ class Dasked:
         return max(self.array.chunks[0], default=1), self.shape[1]
 
     @property
+    def transient_bytes(self) -> int:
+        """Memory that one block takes beyond its rows: chunks that are cut otherwise, before they are joined."""
+        rows, n = self.chunks
+        whole = len(self.array.chunks[1]) <= 1
+        return rows * n * self.dtype.itemsize * (1 if whole else 2)
+
+    @property
     def identity(self) -> dict[str, Any]:
         """Kind, shape, type and Dask's name, which is a hash of how the array is made."""
         return {"kind": "dask", "shape": list(self.shape), "dtype": str(self.dtype), "name": self.array.name}

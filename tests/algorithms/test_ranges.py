@@ -6,7 +6,7 @@ import scipy.sparse
 import zarr
 
 import rnla
-from rnla.errors import NonFiniteError, RnlaError
+from rnla.errors import NonFiniteError, OverflowedError, RnlaError
 from tests.matrices import named, random_of, with_singular_values
 from tests.tolerances import backward, squared, sum_rounding
 
@@ -35,6 +35,13 @@ def test_singular_values_scale_with_the_data(method, dtype, scale, shape, centre
     assert proof.relative_error == pytest.approx(
         other.relative_error, rel=0.1, abs=max(proof.relative_floor, other.relative_floor)
     )
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_norm_that_no_float64_holds_is_refused(method):
+    A = np.full((40, 30), 1e307)
+    with pytest.raises(OverflowedError, match="norm exceeds the range of float64"):
+        rnla.svd(A, 2, method=method)
 
 
 @pytest.mark.parametrize("scale", [1e-200, 1e200])

@@ -1,0 +1,59 @@
+"""Sums of squares against exact ones, on data that rounds alike everywhere and on data where one entry is all."""
+
+import math
+
+import numpy as np
+import pytest
+
+from rnla.kernels.dense import energy
+
+ROWS, COLUMNS = 300, 1003
+RNG = np.random.default_rng(4)
+
+
+def heavy():
+    return RNG.standard_t(1, (ROWS, COLUMNS))
+
+
+def one_entry():
+    A = RNG.standard_normal((ROWS, COLUMNS)) * 1e-4
+    A[200, 333] = 1234.5678
+    return A
+
+
+DATA = {
+    "constant": lambda: np.full((ROWS, COLUMNS), 0.1),
+    "two values": lambda: RNG.choice([0.1, 0.3], (ROWS, COLUMNS)),
+    "pattern": lambda: np.tile(RNG.standard_normal(512), ROWS * COLUMNS // 512 + 1)[: ROWS * COLUMNS].reshape(ROWS, -1),
+    "grey levels": lambda: RNG.integers(0, 256, (ROWS, COLUMNS)) / 255,
+    "normal": lambda: RNG.standard_normal((ROWS, COLUMNS)),
+    "uniform": lambda: RNG.random((ROWS, COLUMNS)),
+    "Cauchy": heavy,
+    "one entry": one_entry,
+    "columns of many sizes": lambda: RNG.standard_normal((ROWS, COLUMNS)) * 10.0 ** np.linspace(0, -6, COLUMNS),
+    "zero but for a row": lambda: np.where(np.arange(ROWS)[:, None] == 77, 0.1, 0.0) * np.ones(COLUMNS),
+    "zero": lambda: np.zeros((ROWS, COLUMNS)),
+}
+
+
+@pytest.mark.parametrize("order", ["C", "F", "rows of a wider array"])
+@pytest.mark.parametrize("dtype", ["f4", "f8", "c8"])
+@pytest.mark.parametrize("kind", DATA)
+def test_it_is_right_to_the_rounding_of_float64(kind, dtype, order):
+    A = DATA[kind]().astype(dtype) * (1 if dtype != "c8" else np.complex64(0.6 + 0.8j))
+    exact = math.fsum((np.abs(A.astype("c16")) ** 2).ravel())
+    if order == "F":
+        A = np.asfortranarray(A)
+    elif order != "C":
+        A = np.hstack([A, A])[:, :COLUMNS]
+    # a random walk of roundings, four deviations
+    assert abs(energy(A) - exact) <= 4 * np.sqrt(A.size) * np.finfo("f8").eps * exact
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("size", [10, ROWS])
+def test_what_is_not_finite_shows(bad, size):
+    A = np.ones((size, COLUMNS), "f4")
+    A[size // 2, 5] = bad
+    assert not np.isfinite(energy(A))
+    assert energy(np.zeros((0, 7), "f4")) == 0.0
