@@ -262,7 +262,8 @@ def _peak(A: Matrix, method: str, width: int, threads: int, sweeps: int) -> int:
     busy = min(threads, spans)
     buffers = (2 if geometry.span_panels > 1 else 1) * geometry.panel_bytes
     block_rows = max(1, min(geometry.panel_rows, A.shape[0], BLOCK_BYTES // max(1, n * item)))
-    block = block_rows * min(n, geometry.part_columns) * wide * (3 if method in {"gram", "merge"} else 2)
+    copies = 5 if A.needs_whole_rows else 3 if method in {"gram", "merge"} else 2  # means of rows are taken in float64
+    block = block_rows * min(n, geometry.part_columns) * wide * copies
     tall = geometry.tall_rows * (width + PROBES) * item * 3
     if geometry.reads == 2:
         buffers = 2 * geometry.panel_bytes
