@@ -145,7 +145,7 @@ class Sparse:
         absent = n - np.diff(wide.indptr)
         wide.data = abs(wide.data - shift) ** 2
         squares = np.asarray(wide.real.sum(axis=1)).ravel() + absent * abs(mean) ** 2
-        return RowMoments(mean / self.unit, spread_of(squares, np.asarray(float(n)), mean, self.unit) / self.unit)
+        return RowMoments(mean / self.unit, spread_of(squares, np.asarray(float(n)), mean) / self.unit)
 
     @property
     def dtype(self) -> DType:

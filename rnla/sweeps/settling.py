@@ -61,9 +61,7 @@ def _first_centred(A: Matrix, Q: Array | None) -> Settled:
     centre = moments.mean / (view.transform.unit * np.where(kept != 0, kept, 1.0))
     energy = float(moments.deviation.sum())
     if A.scaling:
-        by = (1.0 if scale is None else scale) / spread_of(
-            moments.deviation, moments.present, moments.mean, view.transform.unit
-        )
+        by = (1.0 if scale is None else scale) / spread_of(moments.deviation, moments.present, moments.mean)
         Z = Z * by[:, None]
         Q, Z = (None, Z * by) if Q is None else (Q / by[:, None], Z)
         energy = float(moments.deviation @ by**2)
@@ -89,7 +87,7 @@ def settled_by_moments(A: Matrix) -> Matrix:
     mean = moments.mean / unit
     scale = A.transform.scale
     if A.scaling:
-        spread = spread_of(moments.deviation, moments.present, moments.mean, unit) / unit
+        spread = spread_of(moments.deviation, moments.present, moments.mean) / unit
         scale = (1.0 if scale is None else scale) / spread
     transform = replace(
         A.transform,

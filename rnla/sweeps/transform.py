@@ -106,13 +106,13 @@ def row_moments(block: Array, absent: Array | None = None) -> RowMoments:
     if absent is None:
         mean = wide.mean(axis=1)
         squares = squared_column_norms((wide - mean[:, None]).T)
-        spread = spread_of(squares, np.asarray(float(block.shape[1])), mean, unit)
+        spread = spread_of(squares, np.asarray(float(block.shape[1])), mean)
         known = np.isfinite(mean)  # elsewhere is an error: leave the row's other entries as they are, to locate it
         return RowMoments(np.where(known, mean / unit, 0.0), np.where(known, spread / unit, 1.0))
     count = np.maximum((~absent).sum(axis=1), 1)
     mean = np.where(absent, 0.0, wide).sum(axis=1) / count
     squares = squared_column_norms(np.where(absent, 0.0, wide - mean[:, None]).T)
-    return RowMoments(mean / unit, spread_of(squares, count, mean, unit) / unit)
+    return RowMoments(mean / unit, spread_of(squares, count, mean) / unit)
 
 
 def _square_unit(block: Array) -> float:
@@ -124,12 +124,10 @@ def _square_unit(block: Array) -> float:
     return math.ldexp(1.0, max(-1000, min(1000, -math.frexp(largest)[1])))
 
 
-def spread_of(deviation: Array, count: Array, mean: Array, unit: float = 1.0) -> Array:
-    """Standard deviation from sums of squared deviations (divisor: count) of data multiplied by `unit`.
-
-    For a constant column it is 1 in the data's own scale, so `unit`, as scikit-learn has it.
+def spread_of(deviation: Array, count: Array, mean: Array) -> Array:
+    """Standard deviation from sums of squared deviations (divisor: count); 1 for a constant column, as scikit-learn.
 
     A column is constant when what deviates is the rounding of its mean: at most count eps |mean|.
     """
     spread = np.sqrt(deviation / np.maximum(count, 1.0))
-    return np.where(spread > count * np.finfo(np.float64).eps * np.abs(mean), spread, unit)
+    return np.where(spread > count * np.finfo(np.float64).eps * np.abs(mean), spread, 1.0)
