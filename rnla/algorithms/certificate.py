@@ -46,6 +46,7 @@ class Evidence(NamedTuple):
     W: Array  # (n, r) Gaussian probes, independent of X
     ZW: Array  # (n, r) A^H A W
     squared: Squared | None = None  # more, when the probes went through two sweeps
+    mismatch: float = 0.0  # relative difference between two ways of summing the same products
 
 
 class Residual(NamedTuple):
@@ -101,7 +102,9 @@ def spectrum_on(evidence: Evidence, X: Array, Z: Array, CCW: Array | None) -> Sp
     raw = X.conj().T @ Z
     H = (raw + raw.conj().T) / 2
     theta, Y = (part[..., ::-1] for part in scipy.linalg.eigh(H))
-    noise = rounding_noise(theta, Y.conj().T @ (raw - H) @ Y) + 7 * evidence.eps * np.maximum(theta, 0.0)
+    noise = rounding_noise(theta, Y.conj().T @ (raw - H) @ Y) + max(
+        7 * evidence.eps, 4 * evidence.mismatch
+    ) * np.maximum(theta, 0.0)
     R = (Z - X @ H) @ Y  # columns: residuals of the Ritz vectors
     whole = X.shape[0] == X.shape[1]  # then nothing is left out
     upper = theta if whole else arrow_eigenvalues(theta, R, complement_bound(evidence, X, Z, CCW))[: theta.size]

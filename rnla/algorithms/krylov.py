@@ -264,6 +264,18 @@ def _squared(state: State, cut: float) -> Squared | None:
     return Squared(*joint_basis([(K, Z), (state.Q, state.ZQ)], cut), CCW)
 
 
+def mismatch(G: Array, H: Array) -> float:
+    """Relative size of Y^H Y - Q^H (A^H Y), which vanishes but for rounding.
+
+    Y^H Y was summed in float64. The other, in float32, loses small rows that are added to a large one (heavy tails):
+    always in one direction, which no asymmetry shows.
+    """
+    length = np.sqrt(np.maximum(np.diagonal(G).real, 0.0))
+    kept = length > 0
+    scaled = ((G - (H + H.conj().T) / 2) / np.outer(length, length).clip(np.finfo(np.float64).tiny))[np.ix_(kept, kept)]
+    return float(np.linalg.norm(scaled, 2)) if scaled.size else 0.0
+
+
 class Extracted(NamedTuple):
     """The factors of the last sweep and what the certificate needs."""
 
@@ -284,6 +296,7 @@ def extract(method: Krylov, state: State) -> Extracted:
     else:
         X, Z = joint_basis([(state.Q, state.ZQ), (state.K, state.Z)], cut)
     n = A.shape[1]
-    evidence = Evidence(state.energy, A.eps, X, Z, probes(method.seed, n, A), state.ZW, _squared(state, cut))
+    lost = mismatch(state.G, state.Q.conj().T @ state.ZQ)
+    evidence = Evidence(state.energy, A.eps, X, Z, probes(method.seed, n, A), state.ZW, _squared(state, cut), lost)
     Y = method.workspace.tall("Y", (A.shape[0], state.Q.shape[1]), A.dtype, A.geometry.tall_rows)
     return Extracted(found, evidence, Y, state.unit, A)

@@ -170,3 +170,16 @@ def test_certify_takes_data_of_any_scale(scale):
     assert proof.frobenius_error / scale == pytest.approx(
         np.sqrt(np.sum(known.s[K:] ** 2)), rel=cancellation("f8", 10.0)
     )
+
+
+@pytest.mark.parametrize("seed", [3, 4, 5])
+@pytest.mark.parametrize("freedom", [1, 1.5, 2])
+@pytest.mark.parametrize("centred", [False, True])
+def test_intervals_hold_for_heavy_tails_in_float32(seed, freedom, centred):
+    """Small rows added to a large one vanish in float32, always downwards: intervals of one rounding would miss."""
+    A = np.clip(np.random.default_rng(seed).standard_t(freedom, (6000, 300)), -1e6, 1e6).astype("f4")
+    B = A.astype("f8") - (A.mean(axis=0, dtype="f8") if centred else 0.0)
+    s = np.linalg.svd(B, compute_uv=False)[:10]
+    proof = (rnla.pca if centred else rnla.svd)(A, 10, method="krylov").certificate
+    assert np.all(proof.lower <= s)
+    assert np.all(s <= proof.upper)
