@@ -219,11 +219,10 @@ def run(bench: Bench, peers: Sequence[str], repeat: int) -> tuple[list[Row], lis
     runs, limits = bench.rnla(repeat)
     rows = [medians(runs)]
     wanted = max(row.error for row in runs)
-    for peer in peers:
-        if peer == "dask-qr-blas":
-            rows.append(replace(bench.dask_qr(wanted, bench.threads), tool=peer))
-        else:
-            rows.append(bench.dask_qr(wanted) if peer == "dask-qr" else bench.row(peer))
+    blas = {"dask-qr": 1, "dask-qr-blas": bench.threads}
+    rows += [
+        replace(bench.dask_qr(wanted, blas[peer]), tool=peer) if peer in blas else bench.row(peer) for peer in peers
+    ]
     return rows, limits, runs
 
 

@@ -270,10 +270,10 @@ def mismatch(G: Array, H: Array) -> float:
     Y^H Y was summed in float64. The other, in float32, loses small rows that are added to a large one (heavy tails):
     always in one direction, which no asymmetry shows.
     """
-    length = np.sqrt(np.maximum(np.diagonal(G).real, 0.0))
-    kept = length > 0
-    scaled = ((G - (H + H.conj().T) / 2) / np.outer(length, length).clip(np.finfo(np.float64).tiny))[np.ix_(kept, kept)]
-    return float(np.linalg.norm(scaled, 2)) if scaled.size else 0.0
+    kept = np.flatnonzero(np.diagonal(G).real > 0)
+    length = np.sqrt(np.diagonal(G).real[kept])
+    difference = (G - (H + H.conj().T) / 2)[np.ix_(kept, kept)]
+    return float(np.linalg.norm(difference / length / length[:, None], 2)) if kept.size else 0.0
 
 
 class Extracted(NamedTuple):

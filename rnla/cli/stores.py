@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -97,24 +95,13 @@ def _source(found: Found) -> tuple[Stored | None, dict[str, Any]]:
 
 def _stored(found: Found, source: Stored | None) -> tuple[int | None, int | None]:
     """Chunk objects that are there and their size; not known for a remote store without a manifest."""
-    from rnla.store.objects import LocalObjects
+    from rnla.store.objects import LocalObjects, chunk_files
 
     if isinstance(found.objects, LocalObjects):
-        return _files(found.objects.root)
+        sizes = [size for _, size, _ in chunk_files(found.objects.root)]
+        return len(sizes), sum(sizes)
     manifest = source.reader.manifest if source is not None else None
     return None, manifest.stored_bytes if manifest is not None else None
-
-
-def _files(root: str) -> tuple[int, int]:
-    """Files of chunks under a folder, and their size."""
-    count, size = 0, 0
-    for folder, inside, names in os.walk(root):
-        inside[:] = [name for name in inside if not name.startswith(".")]
-        for name in names:
-            if name != "zarr.json" and not name.startswith((".", "rnla-")):
-                count += 1
-                size += Path(folder, name).stat().st_size
-    return count, size
 
 
 def _objects_expected(found: Found) -> int:

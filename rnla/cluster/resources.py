@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import psutil
 
 from rnla.arrays import spelt_bytes
 from rnla.checks import integer
 from rnla.errors import ClusterError, DoesNotFitError
+from rnla.machine import group_memory
 from rnla.sweeps.runners import Cluster, Runner
 
 WORKER_BASE_BYTES = 260_000_000  # an idle Dask worker with numpy, scipy, zarr and rnla imported
@@ -56,15 +56,7 @@ def _of_cluster(runner: Cluster, memory_bytes: int | None) -> Resources:
 def available_bytes() -> int:
     """Memory that this process could still take: the machine's, or its control group's if that is less."""
     available = int(psutil.virtual_memory().available)
-    for limit, used in (
-        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-    ):
-        try:
-            available = min(available, int(Path(limit).read_text()) - int(Path(used).read_text()))
-        except (OSError, ValueError):
-            continue
-    return max(available, 0)
+    return max(0, min([available, *(limit - used for limit, used in group_memory())]))
 
 
 def refuse_if_too_large(peak_bytes: int, found: Resources, cure: str) -> None:

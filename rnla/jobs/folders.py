@@ -95,8 +95,8 @@ class JobFolder:
             f"result since {holder.get('since', '?')}; wait for it, end it, or choose another place"
         )
 
-    def begin(self, spec: dict[str, Any], *, overwrite: bool) -> bool:
-        """Take up the job that is here, or start it; True when work of an earlier attempt is taken up.
+    def begin(self, spec: dict[str, Any], *, overwrite: bool) -> None:
+        """Take up the job that is here, or start it.
 
         Work of another job is dropped when no sweep of it was finished.
         """
@@ -119,7 +119,6 @@ class JobFolder:
         number = len(list((self.root / "attempts").glob("*.json"))) + 1
         start = {"host": socket.gethostname(), "process": os.getpid(), "started": now()}
         write_json(self.root / "attempts" / f"{number:04}.json", start)
-        return known is not None
 
     def finish(self, how: dict[str, Any]) -> None:
         """Write the end of the record, and remove what was only for the way; the result stands, so nothing fails."""
@@ -147,10 +146,12 @@ def _differences(spec: dict[str, Any], known: dict[str, Any]) -> Iterator[str]:
         there = known.get(key)
         if isinstance(value, dict) and isinstance(there, dict):
             for name in value:
-                if there.get(name) != value[name]:
-                    written_again = "the store's chunks, which were written again since"
-                    values = f"{key} {name} ({there.get(name)} there, {value[name]} asked)"
-                    yield written_again if name == CHANGE else values
+                if there.get(name) == value[name]:
+                    continue
+                if name == CHANGE:
+                    yield "the store's chunks, which were written again since"
+                else:
+                    yield f"{key} {name} ({there.get(name)} there, {value[name]} asked)"
         elif value != there:
             yield key
 

@@ -175,20 +175,20 @@ class LocalObjects:
 
     def state(self) -> str | None:
         """Hash of name, size and time of change of every chunk."""
-        return _summed(_files(self.root, ""))
+        return _summed((name, str(size), str(changed)) for name, size, changed in chunk_files(self.root))
 
 
-def _files(root: str, folder: str) -> Iterator[tuple[str, ...]]:
-    """Name, size and time of change of every chunk under a folder."""
+def chunk_files(root: str, folder: str = "") -> Iterator[tuple[str, int, int]]:
+    """Name, size and time of change (ns) of every file of chunks under a folder."""
     with os.scandir(f"{root}/{folder}") as entries:
         for entry in entries:
             if entry.name.startswith(".") or entry.name in BESIDE_CHUNKS:
                 continue
             if entry.is_dir():
-                yield from _files(root, f"{folder}{entry.name}/")
+                yield from chunk_files(root, f"{folder}{entry.name}/")
             else:
                 found = entry.stat()
-                yield f"{folder}{entry.name}", str(found.st_size), str(found.st_mtime_ns)
+                yield f"{folder}{entry.name}", found.st_size, found.st_mtime_ns
 
 
 def _summed(facts: Iterable[tuple[str, ...]]) -> str:

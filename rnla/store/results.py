@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 
@@ -199,8 +199,11 @@ def _digest(values: Array) -> str:
 
 def is_result(path: str | os.PathLike[str]) -> bool:
     """Whether a path on this machine is a published result."""
-    record = root_attributes(Path(path)).get(MARKER)
-    return isinstance(record, dict) and "digests" in record
+    return _is_record(root_attributes(Path(path)).get(MARKER))
+
+
+def _is_record(found: Any) -> TypeGuard[dict[str, Any]]:
+    return isinstance(found, dict) and "digests" in found
 
 
 def verify_result(path: str | os.PathLike[str], *, threads: int = THREADS) -> Verification:
@@ -243,10 +246,10 @@ def read_result(path: str | os.PathLike[str]) -> Result:
     """
     folder = local_target(path)
     attributes = root_attributes(folder)
-    if not is_result(folder):
+    record = attributes.get(MARKER)
+    if not _is_record(record):
         msg = f"{folder}: this is no result of rnla's (no {MARKER!r} attribute in its zarr.json); check the path"
         raise StoreError(msg)
-    record = attributes[MARKER]
     tall = {name: open_stored(folder / name) for name in record["tall"]}
     arrays = {name: _undamaged(folder / name, digest) for name, digest in record["digests"].items()}
     names = {name: _dimension_names(folder / name) for name in (*tall, *arrays)}

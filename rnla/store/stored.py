@@ -6,14 +6,13 @@ it. What Zarr passes over in silence (an absent chunk reads as the fill value) i
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import psutil
 
 from rnla.arrays import Array, DType
+from rnla.machine import group_memory
 from rnla.store.chunks import Chunks
 from rnla.store.manifest_file import loaded_manifest
 from rnla.store.objects import LocalObjects
@@ -121,11 +120,8 @@ def cacheable_bytes() -> int:
     A larger store does not stay in the page cache from one pass to the next: filling the cache with it only costs
     processor time, which the products need.
     """
-    limit = int(psutil.virtual_memory().total)
-    for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        with suppress(OSError, ValueError):
-            limit = min(limit, int(Path(file).read_text()))
-    return limit // 2
+    total = int(psutil.virtual_memory().total)
+    return min([total, *(limit for limit, _ in group_memory())]) // 2
 
 
 def open_stored(place: Any, *, allow_missing: bool = False, verify: bool = True) -> Stored:
