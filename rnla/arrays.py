@@ -45,6 +45,11 @@ def accumulator_dtype(dtype: Any) -> DType:
     return wide
 
 
+def wide(A: Array) -> Array:
+    """A in float64 or complex128."""
+    return A.astype(accumulator_dtype(A.dtype), copy=False)
+
+
 def real_eps(dtype: Any) -> float:
     """Unit of rounding of a working precision."""
     return float(np.finfo(np.dtype(dtype)).eps)

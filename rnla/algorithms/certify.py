@@ -17,12 +17,12 @@ import scipy.linalg
 
 from rnla.algorithms.certificate import FAILURE, PROBES, RESOLVED, arrow_eigenvalues, top_eigenvalue_bound
 from rnla.algorithms.results import Certificate
-from rnla.arrays import Array, accumulator_dtype
+from rnla.arrays import Array, accumulator_dtype, wide
 from rnla.errors import RequestError
 from rnla.streams import normal
 from rnla.sweeps.blocks import Block
 from rnla.sweeps.matrix import Matrix
-from rnla.sweeps.products import Cast, Sum, tall_rows, wide
+from rnla.sweeps.products import Cast, Sum, tall_rows
 from rnla.sweeps.settling import in_range, settled_by_moments
 from rnla.sweeps.source import Tall
 
@@ -48,7 +48,7 @@ class Compare(Sum):
         seen = self.X[:, :k].conj().T @ self.X[:, k:]  # V^H W
         EW = AW - U @ (self.s[:, None] * seen)  # E W
         FW = AW - AV @ seen  # A (I - V V^H) W
-        left = wide(block.left(np.hstack([U, EW, FW]).astype(block.dtype)))
+        left = block.left(np.hstack([U, EW, FW]).astype(block.dtype))
         difference = AV - U * self.s
         return [
             np.array(block.energy()),

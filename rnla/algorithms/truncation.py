@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnla.arrays import Array
+from rnla.arrays import Array, wide
 from rnla.kernels.subspaces import orth, svd
 from rnla.sweeps.blocks import Block, centred_block
-from rnla.sweeps.products import Sum, wide
+from rnla.sweeps.products import Sum
 from rnla.sweeps.source import Tall
 from rnla.sweeps.spans import energy_range
 

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from rnla.arrays import Array, DType, accumulator_dtype
+from rnla.arrays import Array, DType, accumulator_dtype, wide
 from rnla.errors import UnsupportedError
-from rnla.kernels.dense import column_sums, energy, left_product, squared_column_norms
+from rnla.kernels.dense import column_sums, energy, heavy_apart, left_product, squared_column_norms
 from rnla.sweeps.transform import RowMoments, Transform, spread_of
 
 
@@ -165,7 +165,10 @@ class Sparse:
     def left(self, Y: Array) -> Array:
         """Y^H W (S - 1 c^T - r 1^T) D: (l, n)."""
         weighted = (Y * self.weights[:, None]).conj().astype(accumulator_dtype(self.dtype))
-        product = (self.stored.T @ weighted.astype(self.dtype)).T.astype(weighted.dtype)
+        light, rows = heavy_apart(weighted.astype(self.dtype))
+        product = wide((self.stored.T @ light).T)
+        if rows.size:
+            product += (wide(self.stored[rows]).T @ weighted[rows]).T
         if not self.plain:
             product -= np.outer(column_sums(weighted), self.centre) + (self.row_centre @ weighted)[:, None]
         return np.asarray(product * self.multiplier)

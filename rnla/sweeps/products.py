@@ -14,7 +14,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 import scipy.sparse
 
-from rnla.arrays import Array, accumulator_dtype
+from rnla.arrays import Array, accumulator_dtype, wide
 from rnla.errors import UnsupportedError
 from rnla.kernels.dense import column_sums, squared_column_norms
 from rnla.sweeps.blocks import Block, ColumnMoments, Sparse, Strip, centred_block
@@ -89,7 +89,7 @@ class Gram(Sum):
 
     def panel(self, block: Block) -> Array:
         """(A_i X)^H A_i: (l, n)."""
-        return wide(block.left(block.right(self.X)))
+        return block.left(block.right(self.X))
 
     def finish(self, total: Array) -> Array:
         """Z = A^H A X."""
@@ -121,7 +121,7 @@ class Left(Sum):
 
     def panel(self, block: Block) -> Array:
         """Y_i^H A_i: (l, n)."""
-        return wide(block.left(tall_rows(self.Y, block.rows).astype(block.dtype)))
+        return block.left(tall_rows(self.Y, block.rows).astype(block.dtype))
 
 
 @dataclass(frozen=True)
@@ -266,7 +266,7 @@ class CentredGram(Sum):
     def panel(self, block: Block) -> tuple[int, Array, Array]:
         """Rows, their mean, and X^H (A_i - mean)^H (A_i - mean): (l, n)."""
         centred, mean = centred_block(block)
-        total = GramMatrix().panel(centred) if self.X is None else wide(centred.left(centred.right(self.X)))
+        total = GramMatrix().panel(centred) if self.X is None else centred.left(centred.right(self.X))
         return block.rows.stop - block.rows.start, mean, total
 
     def join(self, a: tuple[int, Array, Array], b: tuple[int, Array, Array]) -> tuple[int, Array, Array]:
@@ -282,11 +282,6 @@ class CentredGram(Sum):
     def finish(self, total: tuple[int, Array, Array]) -> tuple[Array, Array]:
         """The mean, and Z = (A - 1 mean^T)^H (A - 1 mean^T) X."""
         return total[1], np.ascontiguousarray(total[2].conj().T)
-
-
-def wide(A: Array) -> Array:
-    """A in float64 or complex128."""
-    return A.astype(accumulator_dtype(A.dtype), copy=False)
 
 
 def tall_rows(Y: Tall, rows: slice) -> Array:
