@@ -142,7 +142,7 @@ class Chunks:
             raise DamagedError(msg)
         whole_bytes = stored_bytes if self.layout.shards is None else None
         if not chain.checksummed and self.manifest is None:
-            return objects.scatter(piece, whole_bytes, start, [body])
+            return objects.read_into(body, piece, start, whole_bytes)
         head = np.empty(start, np.uint8)
         rest = np.empty(chain.nbytes - start - body.nbytes, np.uint8)
         seal = np.empty(stored_bytes - chain.nbytes, np.uint8)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import fcntl
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, cast
+from time import perf_counter
+from typing import Any, NamedTuple, Protocol
 
 import google_crc32c
 import numpy as np
@@ -23,12 +23,11 @@ import numpy as np
 from rnla.arrays import Array, page_aligned
 from rnla.errors import RnlaError, StoreError
 from rnla.store.chains import DamagedError
+from rnla.store.disk import PACES, WORTH_BYTES, cached, read_directly, read_exactly
 from rnla.sweeps.retries import retried
 
 IN_CACHE_BYTES = 1 << 20  # read and summed while the bytes are in cache
 BESIDE_CHUNKS = frozenset({"zarr.json", "rnla-manifest.npz"})  # in an array's folder, and no chunks
-DIRECT = getattr(os, "O_DIRECT", 0)
-DIRECT_BYTES = 512  # direct access needs offsets, sizes and addresses that are multiples of this
 AT_ONCE = 16  # requests under way together in one read of a remote store
 
 
@@ -97,16 +96,17 @@ class LocalObjects:
             start = piece.start if piece.start >= 0 else max(0, size + piece.start)
             rest = max(0, size - start)
             data = page_aligned(rest if piece.length is None else min(rest, piece.length))
-            _read_exactly(handle, start, [data])
+            read_exactly(handle, start, [data])
             return data
 
-    def scatter(self, piece: Piece, whole_bytes: int | None, skip: int, views: list[Array]) -> bool:
-        """Read into `views` one after the other from `skip` bytes into the piece on; False where the file is absent."""
+    def read_into(self, view: Array, piece: Piece, skip: int, whole_bytes: int | None) -> bool:
+        """Fill a view from `skip` bytes into the piece on; False where the file is absent."""
         with self._opened(piece.key) as handle:
             if handle is None:
                 return False
             _check_size(handle, whole_bytes)
-            self._read(handle, piece.start + skip, views)
+            for _ in self._read(handle, piece.start + skip, view, view.nbytes or 1):
+                pass
             return True
 
     def summed_scatter(self, piece: Piece, whole_bytes: int | None, views: list[Array], seal: Array) -> int | None:
@@ -117,26 +117,28 @@ class LocalObjects:
             _check_size(handle, whole_bytes)
             crc, offset = 0, piece.start
             for view in views:
-                if self.past_cache:
-                    self._read(handle, offset, [view])
-                for start in range(0, view.nbytes, IN_CACHE_BYTES):
-                    part = view[start : start + IN_CACHE_BYTES]
-                    if not self.past_cache:
-                        _read_exactly(handle, offset + start, [part])
+                for part in self._read(handle, offset, view, IN_CACHE_BYTES):
                     crc = google_crc32c.extend(crc, part)
                 offset += view.nbytes
-            _read_exactly(handle, offset, [seal])
+            read_exactly(handle, offset, [seal])
             return crc
 
-    def _read(self, handle: int, offset: int, views: list[Array]) -> None:
-        """Fill all views; where the disk takes it, the aligned part of each from the disk itself."""
-        if not self.past_cache:
-            _read_exactly(handle, offset, views)
-            return
-        for view in views:
-            done = _read_directly(handle, offset, view)
-            _read_exactly(handle, offset + done, [view[done:]])
-            offset += view.nbytes
+    def _read(self, handle: int, offset: int, view: Array, step: int) -> Iterator[Array]:
+        """Fill a view, past the page cache where that is quicker, and give it in parts as they come."""
+        done = 0
+        if self._past_cache(handle, offset, view.nbytes):
+            started = perf_counter()
+            done = read_directly(handle, offset, view)
+            PACES[self.root].add(done, perf_counter() - started)
+        for start in range(0, view.nbytes, step):
+            part = view[start : start + step]
+            read_exactly(handle, offset + max(start, done), [view[max(start, done) : start + part.nbytes]])
+            yield part
+
+    def _past_cache(self, handle: int, offset: int, nbytes: int) -> bool:
+        if self.past_cache or nbytes < WORTH_BYTES:
+            return self.past_cache
+        return PACES[self.root].hidden and not cached(handle, offset, nbytes)
 
     def summed(self, piece: Piece, seal_bytes: int) -> tuple[int, int] | None:
         """Size of a piece and the crc32c of all of it but the last bytes, in little memory; None where it is absent."""
@@ -147,7 +149,7 @@ class LocalObjects:
             buffer, crc, left, offset = np.empty(IN_CACHE_BYTES, np.uint8), 0, max(0, size - seal_bytes), piece.start
             while left:
                 part = buffer[: min(left, buffer.nbytes)]
-                _read_exactly(handle, offset, [part])
+                read_exactly(handle, offset, [part])
                 crc = google_crc32c.extend(crc, part)
                 left, offset = left - part.nbytes, offset + part.nbytes
             return size, crc
@@ -203,42 +205,6 @@ def _check_size(handle: int, whole_bytes: int | None) -> None:
     if whole_bytes is not None and (size := os.fstat(handle).st_size) != whole_bytes:
         msg = f"its object has {size} bytes where {whole_bytes} are expected"
         raise DamagedError(msg)
-
-
-def _read_exactly(handle: int, offset: int, views: list[Array]) -> None:
-    """`preadv` until all views are full."""
-    left = [view for view in views if view.nbytes]
-    while left:
-        count = os.preadv(handle, cast("Any", left), offset)
-        if count == 0:
-            msg = f"its object ends at byte {offset}, {sum(v.nbytes for v in left)} bytes too early"
-            raise DamagedError(msg)
-        offset += count
-        while left and count >= left[0].nbytes:
-            count -= left.pop(0).nbytes
-        if left and count:
-            left[0] = left[0][count:]
-
-
-def _read_directly(handle: int, offset: int, view: Array) -> int:
-    """Bytes read by direct access (O_DIRECT), without the page cache; 0 where system or file system refuse."""
-    whole = view.nbytes - view.nbytes % DIRECT_BYTES
-    if not whole or not DIRECT or offset % DIRECT_BYTES or view.ctypes.data % DIRECT_BYTES:
-        return 0
-    try:
-        fcntl.fcntl(handle, fcntl.F_SETFL, DIRECT)
-        done = 0
-        while done < whole:
-            count = os.preadv(handle, cast("Any", [view[done:whole]]), offset + done)
-            if count % DIRECT_BYTES or count == 0:  # the end of the file: _read_exactly says so
-                break
-            done += count
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-        done = 0
-    fcntl.fcntl(handle, fcntl.F_SETFL, 0)
-    return done
 
 
 def write_file(path: Path, parts: Sequence[bytes | memoryview]) -> None:

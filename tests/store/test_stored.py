@@ -1,6 +1,5 @@
 """Stored matrices equal the numpy arrays they were written from, whatever the codec, the chunks and the range."""
 
-import fcntl
 import os
 import pickle
 
@@ -14,8 +13,9 @@ from hypothesis import strategies as st
 from rnla.arrays import page_aligned
 from rnla.errors import IntegrityError, RequestError, StoreError, UnsupportedError
 from rnla.store.chunks import room
+from rnla.store.disk import read_directly
 from rnla.store.manifest import fingerprint
-from rnla.store.objects import LocalObjects, _read_directly
+from rnla.store.objects import LocalObjects
 from rnla.store.stored import open_stored
 
 SHAPE = (53, 29)
@@ -216,42 +216,35 @@ def test_a_fingerprint_stands_in_for_the_times_of_the_chunks(tmp_path):
     assert one["objects_digest"] is None
 
 
+@pytest.mark.parametrize("why", ["larger than the page cache", "not in the page cache"])
 @pytest.mark.parametrize("codec", ["plain", "crc32c", "big-endian", "sharded", "v2 plain"])
 @pytest.mark.parametrize("columns", [64, 29])
-def test_a_store_larger_than_the_page_cache_is_read_past_it(tmp_path, monkeypatch, codec, columns):
+def test_a_store_is_read_past_the_page_cache(tmp_path, monkeypatch, codec, columns, why):
     A = np.random.default_rng(5).standard_normal((300, columns))
     options = CODECS[codec] | ({"shards": (200, columns)} if codec == "sharded" else {})
     zarr.create_array(tmp_path / "a.zarr", data=A, chunks=(100, columns), **options)
     expected = open_stored(tmp_path / "a.zarr")
     assert not expected.reader.objects.past_cache
-    monkeypatch.setattr("rnla.store.stored.cacheable_bytes", lambda: A.nbytes - 1)
+    direct = []
+    monkeypatch.setattr(
+        "rnla.store.objects.read_directly", lambda *request: direct.append(read_directly(*request)) or direct[-1]
+    )
+    if why == "not in the page cache":
+        monkeypatch.setattr("rnla.store.objects.cached", lambda *_: False)
+        monkeypatch.setattr("rnla.store.objects.WORTH_BYTES", 1)
+    else:
+        monkeypatch.setattr("rnla.store.stored.cacheable_bytes", lambda: A.nbytes - 1)
     S = open_stored(tmp_path / "a.zarr")
-    assert S.reader.objects.past_cache
+    assert S.reader.objects.past_cache == (why == "larger than the page cache")
     for rows in (slice(0, 300), slice(50, 250), slice(199, 300)):
         assert np.array_equal(S.read(rows, slice(0, columns), page_aligned(A.nbytes)), A[rows])
         assert np.array_equal(S.read(rows, slice(3, 7)), A[rows, 3:7])
+    assert direct
     if codec != "sharded":
         chunk = tmp_path / "a.zarr" / ("2.0" if codec.startswith("v2") else "c/2/0")
         chunk.write_bytes(chunk.read_bytes()[:-8])
         with pytest.raises(IntegrityError, match=r"chunk \(2, 0\).*damaged"):
             S.read(slice(0, 300), slice(0, columns))
-
-
-def test_direct_reads_take_what_is_aligned_and_leave_the_rest(tmp_path):
-    data = np.random.default_rng(6).integers(0, 256, 5000, dtype=np.uint8)
-    data.tofile(tmp_path / "file")
-    handle = os.open(tmp_path / "file", os.O_RDONLY)
-    try:
-        for offset, size in ((0, 5000), (512, 1024), (512, 4488), (4608, 392), (4096, 904)):
-            view = page_aligned(size)
-            done = _read_directly(handle, offset, view)
-            assert done in {0, size - size % 512}  # nothing where the file system knows no direct access
-            assert np.array_equal(view[:done], data[offset : offset + done])
-        assert _read_directly(handle, 3, page_aligned(1024)) == 0
-        assert _read_directly(handle, 0, page_aligned(2048)[1:]) == 0
-        assert fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_DIRECT == 0
-    finally:
-        os.close(handle)
 
 
 def test_a_stored_matrix_pickles_small(tmp_path):
