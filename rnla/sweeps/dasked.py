@@ -2,28 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import product
+from time import perf_counter
 from typing import Any, cast
 
 import numpy as np
 import scipy.sparse
-from dask.delayed import Delayed
+from dask.array.utils import meta_from_array
+from dask.delayed import Delayed, delayed
 
 from rnla.arrays import Array, DType
-from rnla.errors import UnsupportedError
+from rnla.errors import IntegrityError, RnlaError, StoreError, UnsupportedError
 from rnla.sweeps.geometry import Geometry
+from rnla.sweeps.retries import transient
+
+SEARCH_SECONDS = 60  # for the block that fails, once a sweep has failed
 
 
 @dataclass(frozen=True)
 class Dasked:
     """A two-dimensional dask.array.Array of any chunk grid, with dense or scipy.sparse blocks."""
 
-    array: Any
+    given: Any
+    turned: bool = False  # this is the transpose of what was given
 
     def __post_init__(self) -> None:
-        if any(np.isnan(size) for sizes in self.array.chunks for size in sizes):
+        if any(np.isnan(size) for sizes in self.given.chunks for size in sizes):
             msg = "the chunk sizes of this Dask array are unknown: call array.compute_chunk_sizes() first"
             raise UnsupportedError(msg)
+
+    @property
+    def array(self) -> Any:
+        """The Dask array, as it is seen."""
+        return self.given.T if self.turned else self.given
+
+    @cached_property
+    def checked(self) -> Any:
+        """The same array, each block compared with what was declared, in the task that makes the block."""
+        guarded = self.given.map_blocks(
+            checked,
+            self.given.name,
+            dtype=self.dtype,
+            meta=meta_from_array(self.given),
+            name=f"{self.given.name}-checked",
+        )
+        return guarded.T if self.turned else guarded
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -55,11 +81,16 @@ class Dasked:
     @property
     def transposed(self) -> Dasked:
         """The same data as an n x m array."""
-        return Dasked(self.array.T)
+        return replace(self, turned=not self.turned)
 
     def read(self, rows: slice, columns: slice, scratch: Array | None = None) -> Any:
         """A[rows, columns], computed here and now."""
-        return self.array[rows, columns].compute(scheduler="sync")
+        try:
+            return self.checked[rows, columns].compute(scheduler="sync")
+        except Exception as error:  # a block may fail in any way
+            if isinstance(error, RnlaError) or transient(error):
+                raise
+            raise _failed(self.given.name, *((columns, rows) if self.turned else (rows, columns)), error) from error
 
     def place(self, row: int, column: int) -> str:
         """Row, column and chunk."""
@@ -69,8 +100,59 @@ class Dasked:
 
     def blocks(self, geometry: Geometry) -> list[Delayed]:
         """One lazy block of whole rows for each span."""
-        regular = self.array.rechunk({0: geometry.span_rows, 1: -1})
+        regular = self.checked.rechunk({0: geometry.span_rows, 1: -1})
         return [row[0] for row in regular.to_delayed().tolist()]
+
+    def failure(self, error: Exception, compute: Callable[[Delayed], Any]) -> RnlaError:
+        """The error of a sweep with the block at fault, which is found by making the blocks again one after the other.
+
+        The search ends after a minute, and then the error names the array alone.
+        """
+        began = perf_counter()
+        blocks, chunks = self.given.to_delayed(), self.given.chunks
+        for i, j in product(*map(range, blocks.shape)):
+            if perf_counter() - began > SEARCH_SECONDS:
+                break
+            try:
+                compute(delayed(_nothing)(blocks[i, j]))
+            except Exception as found:  # noqa: BLE001 - this is what is looked for
+                return _failed(self.given.name, _span(chunks[0], i), _span(chunks[1], j), found)
+        return _failed(self.given.name, None, None, error)
+
+
+def checked(block: Any, name: str, block_info: Any = None) -> Any:
+    """A block as it is, or an error that says in what it differs from what the array declares."""
+    declared = block_info[None]
+    shape, kind = tuple(declared["chunk-shape"]), declared["dtype"]
+    found = getattr(block, "shape", ()), getattr(block, "dtype", np.dtype(object))
+    if found[0] != shape or not np.can_cast(found[1], kind, "same_kind"):
+        rows, columns = (slice(*ends) for ends in declared["array-location"])
+        msg = (
+            f"{_where(name, rows, columns)}: the array declares {shape} of {kind} here, and the block is {found[0]} of "
+            f"{found[1]}; give map_blocks the chunks= and dtype= that its function returns"
+        )
+        raise IntegrityError(msg)
+    return block
+
+
+def _nothing(block: Any) -> None:
+    """Forgets a block, so that it stays where it was made."""
+
+
+def _span(sizes: tuple[int, ...], index: int) -> slice:
+    start = sum(sizes[:index])
+    return slice(start, start + sizes[index])
+
+
+def _where(name: str, rows: slice, columns: slice) -> str:
+    return f"rows {rows.start}..{rows.stop - 1}, columns {columns.start}..{columns.stop - 1} of the Dask array {name}"
+
+
+def _failed(name: str, rows: slice | None, columns: slice | None, error: Exception) -> RnlaError:
+    where = f"the Dask array {name}" if rows is None or columns is None else _where(name, rows, columns)
+    return StoreError(
+        f"{where}: a block cannot be made, {type(error).__name__}: {error}; mend what makes it, then run the same again"
+    )
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ own chunks enter as dependencies of the span that needs them.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,10 +18,11 @@ from dask.callbacks import Callback
 from dask.delayed import Delayed, delayed
 
 from rnla.arrays import Array
-from rnla.errors import ClusterError
+from rnla.errors import ClusterError, RnlaError
 from rnla.kernels.blas import single_blas_thread
 from rnla.sweeps.dasked import Dasked, Woven, without_graph
 from rnla.sweeps.geometry import join_tree
+from rnla.sweeps.retries import transient
 from rnla.sweeps.runners import Progress, increments
 from rnla.sweeps.spans import Partials, Report, Work, join_partials, span_partials
 
@@ -85,8 +87,10 @@ def run_on_cluster(client: Any, work: Work, progress: Progress) -> Partials:
             "compare `rnla plan` with the workers' memory, or start workers with more memory or fewer threads"
         )
         raise ClusterError(msg) from error
-    except BaseException:
+    except BaseException as error:
         client.cancel([future])
+        if isinstance(error, Exception):
+            _blame_block(work, error, lambda block: client.compute(block).result())
         raise
     finally:
         client.unsubscribe_topic(topic)
@@ -107,11 +111,22 @@ class LazyThreads:
             if str(key).startswith("rnla-span"):
                 progress(span_bytes)
 
-        with Callback(posttask=after), single_blas_thread():
-            result: Partials = sweep_graph(work).compute(
-                scheduler="threads", num_workers=self.threads, optimize_graph=False
-            )
+        try:
+            with Callback(posttask=after), single_blas_thread():
+                result: Partials = sweep_graph(work).compute(
+                    scheduler="threads", num_workers=self.threads, optimize_graph=False
+                )
+        except Exception as error:
+            _blame_block(work, error, lambda block: block.compute(scheduler="sync"))
+            raise
         return result
+
+
+def _blame_block(work: Work, error: Exception, compute: Callable[[Delayed], Any]) -> None:
+    """Raises the error of the Dask block at fault, unless this one is ours or will pass."""
+    theirs = not isinstance(error, RnlaError | CancelledError) and not transient(error)
+    if isinstance(work.source, Dasked) and theirs:
+        raise work.source.failure(error, compute) from error
 
 
 def view_rows(work: Work, rows: slice) -> Array:
