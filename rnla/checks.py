@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rnla.errors import RequestError
+from rnla.errors import RequestError, UnsupportedError
 
 
 def integer(value: Any, name: str, *, least: int | None = None) -> int:
@@ -45,3 +45,10 @@ def path(value: Any, name: str) -> str:
         msg = f"{name}={value!r} must be a path"
         raise RequestError(msg)
     return str(os.fspath(value))
+
+
+def unmasked(array: Any) -> None:
+    """Refuses masked arrays."""
+    if isinstance(array, np.ma.MaskedArray):
+        msg = "masked arrays are ambiguous here: fill them with NaN (array.filled(nan)) and choose missing=..."
+        raise UnsupportedError(msg)

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse
 
 from rnla.arrays import working_dtype
-from rnla.checks import flag, integer
+from rnla.checks import flag, integer, unmasked
 from rnla.errors import RequestError, UnsupportedError
 from rnla.sweeps.geometry import STRIP_BYTES
 from rnla.sweeps.matrix import Labels, Matrix
@@ -88,9 +88,7 @@ def _source(place: Any, *, allow_missing: bool, verify: bool) -> tuple[Source, L
         names = ", ".join(repr(str(name)) for name in place.data_vars)
         msg = f"a Dataset holds several arrays, {names}: give one of them, dataset[name]"
         raise UnsupportedError(msg)
-    if isinstance(place, np.ma.MaskedArray):
-        msg = "masked arrays are ambiguous here: fill them with NaN (array.filled(nan)) and choose missing=..."
-        raise UnsupportedError(msg)
+    unmasked(place)
     if isinstance(place, np.ndarray):
         return Resident(_two_dimensional(np.asarray(place))), None
     if scipy.sparse.issparse(place):

@@ -15,6 +15,7 @@ from dask.array.utils import meta_from_array
 from dask.delayed import Delayed, delayed
 
 from rnla.arrays import Array, DType
+from rnla.checks import unmasked
 from rnla.errors import IntegrityError, RnlaError, StoreError, UnsupportedError
 from rnla.sweeps.geometry import Geometry
 from rnla.sweeps.retries import transient
@@ -33,6 +34,7 @@ class Dasked:
         if any(np.isnan(size) for sizes in self.given.chunks for size in sizes):
             msg = "the chunk sizes of this Dask array are unknown: call array.compute_chunk_sizes() first"
             raise UnsupportedError(msg)
+        unmasked(meta_from_array(self.given))
 
     @property
     def array(self) -> Any:
@@ -122,6 +124,7 @@ class Dasked:
 
 def checked(block: Any, name: str, block_info: Any = None) -> Any:
     """A block as it is, or an error that says in what it differs from what the array declares."""
+    unmasked(block)
     declared = block_info[None]
     shape, kind = tuple(declared["chunk-shape"]), declared["dtype"]
     found = getattr(block, "shape", ()), getattr(block, "dtype", np.dtype(object))

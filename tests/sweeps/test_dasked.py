@@ -10,6 +10,7 @@ from rnla.errors import IntegrityError, RnlaError, StoreError, UnsupportedError
 from tests.matrices import random_of
 
 A = random_of("f8", (50, 20))
+MASKED = "masked arrays are ambiguous"
 
 
 def lazy(made=lambda block: block, dtype="f8", A=A):
@@ -81,6 +82,13 @@ def test_a_factor_that_cannot_be_read_is_told_with_its_rows():
     bad = dask.array.from_array(U, chunks=(10, 20)).map_blocks(lambda block: block / (1 // 0), dtype="f8", meta=U[:0])
     with pytest.raises(StoreError, match=r"rows 0\.\.49, columns .* ZeroDivisionError"):
         rnla.certify(A, bad, s, Vt)
+
+
+def test_masked_arrays_are_refused_when_opened_and_when_only_the_blocks_are_masked():
+    with pytest.raises(UnsupportedError, match=MASKED):
+        rnla.open(dask.array.ma.masked_greater(lazy(), 1))
+    with pytest.raises(UnsupportedError, match=MASKED):
+        rnla.svd(lazy(lambda block: np.ma.masked_greater(block, 1)), 2)
 
 
 def test_blocks_of_a_narrower_type_or_of_another_grid_are_taken():
