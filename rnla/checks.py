@@ -7,6 +7,7 @@ import os
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from rnla.errors import RequestError, UnsupportedError
 
@@ -45,6 +46,20 @@ def path(value: Any, name: str) -> str:
         msg = f"{name}={value!r} must be a path"
         raise RequestError(msg)
     return str(os.fspath(value))
+
+
+def array_of_numbers(value: Any, name: str) -> npt.NDArray[Any]:
+    """The value as an array of real or complex numbers."""
+    unmasked(value)
+    try:
+        found = np.asarray(value)
+    except ValueError as error:  # rows of different lengths
+        msg = f"{name} is no array: {error}"
+        raise RequestError(msg) from error
+    if found.dtype.kind not in "buifc":
+        msg = f"{name} must be numbers; these are of type {found.dtype}"
+        raise RequestError(msg)
+    return found
 
 
 def unmasked(array: Any) -> None:

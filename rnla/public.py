@@ -22,7 +22,7 @@ from rnla.algorithms.planning import plan as planned
 from rnla.algorithms.results import PCA, SVD, Certificate, Cost
 from rnla.algorithms.svd import Triplets, factorise
 from rnla.arrays import Array, accumulator_dtype
-from rnla.checks import flag, integer
+from rnla.checks import array_of_numbers, flag, integer
 from rnla.checks import path as checked_path
 from rnla.cluster.resources import refuse_if_too_large, resources
 from rnla.errors import ConfigError, RequestError, StoreError
@@ -237,9 +237,16 @@ def certify(A: Any, U: Any, s: Any, Vt: Any, *, seed: int = 0) -> Certificate:
         Seed of the probes, which must not be known to whoever made U and Vt.
     """
     matrix = open_matrix(A)
-    values = np.asarray(s, dtype=np.float64)
+    values = array_of_numbers(s, "s")
+    if values.dtype.kind == "c":
+        msg = "s is complex: singular values are real numbers, so put their phases into U or Vt"
+        raise RequestError(msg)
     left, right = open_matrix(U), open_matrix(Vt)
-    if left.shape != (matrix.shape[0], values.size) or right.shape != (values.size, matrix.shape[1]):
+    if (
+        values.ndim != 1
+        or left.shape != (matrix.shape[0], values.size)
+        or right.shape != (values.size, matrix.shape[1])
+    ):
         msg = (
             f"U {left.shape}, s {values.shape} and Vt {right.shape} do not factor a matrix of shape {matrix.shape}: "
             "they must be (m, k), (k,) and (k, n)"
@@ -248,11 +255,15 @@ def certify(A: Any, U: Any, s: Any, Vt: Any, *, seed: int = 0) -> Certificate:
     if values.size == 0:
         msg = "there is nothing to certify: s has no values"
         raise RequestError(msg)
+    if "c" in {left.dtype.kind, right.dtype.kind}:  # their imaginary parts are part of the error
+        matrix = matrix.astype(np.complex128)
     view, transposed = oriented(matrix)
     tall, short = (right.T, left.T) if transposed else (left, right)
     everything = short.source.read(slice(0, short.shape[0]), slice(0, short.shape[1]))
     wide = accumulator_dtype(matrix.dtype)
-    return certified(view, _Readable(tall), values, np.asarray(everything).astype(wide), integer(seed, "seed"))
+    return certified(
+        view, _Readable(tall), values.astype(np.float64), np.asarray(everything).astype(wide), integer(seed, "seed")
+    )
 
 
 def load(path: str | os.PathLike[str]) -> SVD | PCA:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from rnla.arrays import Array, DType, accumulator_dtype, real_eps, working_dtype
+from rnla.checks import array_of_numbers
 from rnla.errors import NonFiniteError, RequestError, UnsupportedError
 from rnla.sweeps.geometry import STRIP_BYTES, Geometry, geometry
 from rnla.sweeps.products import Product
@@ -187,8 +188,18 @@ class Matrix:
             raise RequestError(msg)
 
     def astype(self, dtype: Any) -> Matrix:
-        """The same view multiplied in another precision."""
-        return replace(self, precision=np.dtype(dtype))
+        """The same view multiplied in another precision: float32, float64, complex64 or complex128."""
+        try:
+            wanted = np.dtype(dtype)
+        except TypeError:
+            wanted = np.dtype(object)
+        if wanted.char not in "fdFD":
+            msg = f"astype({dtype!r}): matrices are multiplied in float32, float64, complex64 or complex128"
+            raise RequestError(msg)
+        if self.dtype.kind == "c" and wanted.kind != "c":
+            msg = f"astype({dtype!r}) would drop the imaginary parts of complex data; open its real part instead"
+            raise RequestError(msg)
+        return replace(self, precision=wanted.newbyteorder("="))
 
     def uncentred(self) -> Matrix:
         """The same view without centring by its own means."""
@@ -291,7 +302,7 @@ class Matrix:
 
 
 def _vector(given: Any, length: int, name: str, *, complex_: bool = False) -> Array:
-    vector = np.asarray(given)
+    vector = array_of_numbers(given, name)
     if vector.shape != (length,) or not np.all(np.isfinite(vector)):
         msg = f"{name} has shape {vector.shape}: it must be {length} finite numbers, one for each"
         raise RequestError(msg)

@@ -154,6 +154,11 @@ def test_certify_costs_one_read(tmp_path):
         lambda U, s, Vt: (U, s * np.nan, Vt),
         lambda U, s, Vt: (U, s, Vt * np.nan),
         lambda U, s, Vt: (U * np.inf, s, Vt),
+        lambda U, s, Vt: (U, s + 0j, Vt),
+        lambda U, s, Vt: (U, ["a"] * len(s), Vt),
+        lambda U, s, Vt: (U, [None] * len(s), Vt),
+        lambda U, s, Vt: (U, s[:, None], Vt),
+        lambda U, s, Vt: (U, [list(s), []], Vt),
     ],
 )
 def test_certify_refuses_what_cannot_be_factors(change):
@@ -161,6 +166,22 @@ def test_certify_refuses_what_cannot_be_factors(change):
     U, s, Vt = np.linalg.svd(known.A, full_matrices=False)
     with pytest.raises(RequestError):
         rnla.certify(known.A, *change(U, s, Vt))
+
+
+@pytest.mark.parametrize("shape", [SHAPE, SHAPE[::-1]])
+@pytest.mark.parametrize("backend", ["numpy", "sparse csr", "zarr v3, ragged", "dask"])
+def test_certify_sees_imaginary_parts_where_the_data_has_none(tmp_path, shape, backend):
+    known = named("geometric", shape)
+    U, s, Vt = (part[:, :K] if i == 0 else part[:K] for i, part in enumerate(np.linalg.svd(known.A)))
+    phase = np.exp(1j * np.arange(K))
+    A = BACKENDS[backend](known.A, tmp_path)
+    rest = np.linalg.norm(known.s[K:])
+    for left, right in ((U * phase, phase.conj()[:, None] * Vt), (U + 1e-2j, Vt), (U, Vt * 1j)):
+        proof = rnla.certify(A, left, s, right)
+        error = np.linalg.norm(known.A - (left * s) @ right)
+        assert abs(proof.frobenius_error - error) <= proof.rounding_floor + cancellation("f8", np.linalg.norm(known.s))
+        assert proof.spectral_bound >= np.linalg.norm(known.A - (left * s) @ right, 2) - proof.rounding_floor
+    assert error > 2 * rest, "the phase that was left out shows"
 
 
 @pytest.mark.parametrize("scale", [1e-200, 1e200])

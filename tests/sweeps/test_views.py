@@ -77,3 +77,16 @@ def test_centring_by_own_means_twice_is_centring_once() -> None:
 def test_views_without_a_meaning_are_refused(view: object) -> None:
     with pytest.raises(RequestError):
         view(rnla.open(matrix()))  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("dtype", ["U3", "i4", "f2", "O", "nonsense", "f8"])
+def test_a_precision_that_would_change_the_data_is_refused(dtype: str) -> None:
+    with pytest.raises(RequestError, match=r"astype\('.*'\)"):
+        rnla.open(matrix() + 1j).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "c8", "c16", ">f8"])
+def test_the_precision_may_be_chosen(dtype: str) -> None:
+    exact = leading(matrix())
+    allowed = 1e3 * np.finfo(np.dtype(dtype)).eps * exact[0]
+    assert np.abs(rnla.svd(rnla.open(matrix()).astype(dtype), 3).s - exact).max() <= allowed
