@@ -131,7 +131,8 @@ def pca(  # noqa: PLR0913 - options are keywords
 ) -> PCA:
     """Principal components of the rows of A, with a certificate: the SVD of A - 1 mean^T, for the reads of an SVD.
 
-    The mean and total variance are exact and come out of the first read. Parameters are those of `svd`, and
+    The mean and total variance are exact and come out of the first read. A view that is centred already is taken as it
+    is, with its scaling and weights. Parameters are those of `svd`, and
 
     Parameters
     ----------
@@ -159,7 +160,7 @@ def pca(  # noqa: PLR0913 - options are keywords
         given = _filled(k, options) | ({} if explained is None else {"explained": float(explained)}) | {"scale": scale}
         run_job("pca", matrix, out, given, overwrite=overwrite, memory_bytes=memory_bytes)
         return replace(cast("PCA", _expected(load(out), PCA)), labels=matrix.labels)
-    view = matrix.centred().scaled() if scale else matrix.centred()
+    view = matrix.standardised(scale=scale)
     done = _factorised("pca", view, request, memory_bytes)
     found = done.found
     mean, spread = column_statistics(done.matrix, found)

@@ -34,9 +34,9 @@ class PcaConfig:
 
 
 def view(A: Matrix, config: PcaConfig) -> Matrix:
-    """The matrix centred, and scaled if configured; refuses options that cannot be right."""
+    """The matrix centred, if it is not, and scaled if configured; refuses options that cannot be right."""
     request(A, config)
-    return A.centred().scaled() if config.scale else A.centred()
+    return A.standardised(scale=config.scale)
 
 
 def request(A: Matrix, config: PcaConfig) -> Request:

@@ -132,9 +132,9 @@ class Matrix:
         mean : array of length n, optional
             What is subtracted from each row.
         """
-        self._unweighted("centred")
         if self.centring and mean is None and self.axis == "columns":
             return self
+        self._unweighted("centred")
         given = self.transform.centre is not None and mean is not None
         if self.centring or given or self.transform.row_centre is not None:
             msg = "this view is centred already; centre the matrix once, by rnla.open(...).centred(...)"
@@ -186,6 +186,20 @@ class Matrix:
         if self.transform.scale is not None or self.transform.weights is not None:
             msg = f"{view}() comes before weighted() and scaled(scale): the order is centred, scaled, weighted"
             raise RequestError(msg)
+
+    def standardised(self, *, scale: bool = False) -> Matrix:
+        """The view whose principal components are wanted: centred, unless it is, and scaled by deviations on request.
+
+        A view that was centred by given means, or weighted after centring, is taken as it is.
+        """
+        own = self.centring and self.axis == "columns"
+        view = self if own or self.transform.centre is not None else self.centred()
+        if not scale or view.scaling:
+            return view
+        if view.transform.scale is not None:
+            msg = "scale=True: the columns of this view are scaled or weighted already; leave one of the two out"
+            raise RequestError(msg)
+        return view.scaled()
 
     def astype(self, dtype: Any) -> Matrix:
         """The same view multiplied in another precision: float32, float64, complex64 or complex128."""

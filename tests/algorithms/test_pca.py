@@ -156,6 +156,55 @@ def test_weights_apply_after_centring_on_sparse_and_dense_data_alike():
             assert close(found.s, exact, squared("f8", A.shape, exact) + width), (form, method)
 
 
+MU, D = np.linspace(-1, 4, 25), np.linspace(0.5, 2, 25)
+CENTRED = {  # view, and what it is
+    "own means, weighted": (lambda A: A.centred().weighted(columns=D), lambda A: (A - A.mean(axis=0)) * D),
+    "own means, rows weighted": (
+        lambda A: A.centred().weighted(rows=np.arange(1.0, A.shape[0] + 1)),
+        lambda A: (A - A.mean(axis=0)) * np.arange(1.0, A.shape[0] + 1)[:, None],
+    ),
+    "own means, own scale, weighted": (
+        lambda A: A.centred().scaled().weighted(columns=D),
+        lambda A: (A - A.mean(axis=0)) / A.std(axis=0) * D,
+    ),
+    "given means": (lambda A: A.centred(MU), lambda A: A - MU),
+    "given means and scale": (lambda A: A.centred(MU).scaled(D), lambda A: (A - MU) / D),
+    "transposed twice": (lambda A: A.centred().T.T, lambda A: A - A.mean(axis=0)),
+}
+
+
+@pytest.mark.parametrize("case", CENTRED)
+@pytest.mark.parametrize("rows", [400, 15])
+@pytest.mark.parametrize("published", [False, True])
+def test_a_view_that_is_centred_already_is_taken_as_it_is(tmp_path, case, rows, published):
+    view, definition = CENTRED[case]
+    A = data((rows, 25))
+    B = definition(A)
+    exact = np.linalg.svd(B, compute_uv=False)[:3]
+    found = rnla.pca(view(rnla.open(A)), 3, out=tmp_path / "out.zarr" if published else None)
+    allowed = squared("f8", A.shape, exact) + (found.certificate.upper - found.certificate.lower)
+    assert close(found.singular_values, exact, allowed)
+    assert close(found.mean, MU if "given" in case else A.mean(axis=0), sum_rounding("f8", rows) * np.abs(A).max())
+    if "rows" not in case:
+        scores = np.asarray(B @ np.asarray(found.components).T)
+        assert close(found.scores, scores, backward("f8", A.shape, np.linalg.norm(B)))
+        assert close(found.transform(A), scores, 4 * backward("f8", A.shape, np.linalg.norm(A)))
+
+
+def test_deviations_are_asked_for_once():
+    A = data((400, 25))
+    exact = np.linalg.svd((A - A.mean(axis=0)) / A.std(axis=0), compute_uv=False)[:3]
+    for view in (rnla.open(A).centred(), rnla.open(A).centred().scaled(), rnla.open(A).scaled()):
+        found = rnla.pca(view, 3, scale=True)
+        width = found.certificate.upper - found.certificate.lower
+        assert close(found.singular_values, exact, squared("f8", A.shape, exact) + width)
+    for view in (rnla.open(A).centred(MU).scaled(D), rnla.open(A).centred().weighted(columns=D)):
+        with pytest.raises(RequestError, match="scaled or weighted already; leave one of the two out"):
+            rnla.pca(view, 3, scale=True)
+    with pytest.raises(RequestError, match="the order is centred, scaled, weighted"):
+        rnla.pca(rnla.open(A).weighted(columns=D), 3)
+
+
 @pytest.mark.parametrize("shape", [(60, 90), (90, 60), (20, 400)])
 @pytest.mark.parametrize("scale", [False, True])
 def test_stores_whose_strips_do_not_fit_are_centred_all_the_same(tmp_path, shape, scale):
