@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
+from rnla.algorithms.labels import coordinate
 from rnla.arrays import working_dtype
 from rnla.checks import flag, integer, unmasked
 from rnla.errors import RequestError, UnsupportedError
@@ -127,5 +128,4 @@ def _labelled(array: Any) -> tuple[Source, Labels]:
         raise UnsupportedError(msg)
     source, _ = _source(array.data, allow_missing=False, verify=True)
     rows, columns = array.dims
-    coordinates = [array.coords.get(d) for d in (rows, columns)]
-    return source, Labels(str(rows), str(columns), coordinates[0], coordinates[1])
+    return source, Labels(str(rows), str(columns), coordinate(array, rows), coordinate(array, columns))

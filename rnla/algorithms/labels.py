@@ -8,6 +8,11 @@ from typing import Any
 from rnla.sweeps.matrix import Labels
 
 
+def coordinate(array: Any, dimension: Any) -> Any:
+    """Coordinates of a DataArray along a dimension; None where it has none (xarray's `get` makes up 0, 1, ...)."""
+    return array.coords[dimension] if dimension in array.coords else None  # noqa: SIM401 - see above
+
+
 def named(dimensions: tuple[str, ...], labels: Labels | None) -> tuple[str, ...]:
     """Dimension names with "row" and "column" replaced by the matrix's own names."""
     if labels is None:

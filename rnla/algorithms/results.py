@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from rnla.algorithms.labels import dataset
-from rnla.arrays import Array, spelt_bytes
+from rnla.algorithms.labels import coordinate, dataset
+from rnla.arrays import Array, accumulator_dtype, spelt_bytes, working_dtype
+from rnla.checks import array_of_numbers, unmasked
 from rnla.errors import RequestError
 from rnla.sweeps.matrix import Labels, Matrix
 
@@ -84,22 +85,54 @@ def certificate_arrays(proof: Certificate) -> dict[str, tuple[Array, tuple[str, 
     return {name: (getattr(proof, name), ("mode",)) for name in ("lower", "upper", "residuals", "resolved")}
 
 
-def _rows(X: Any, columns: int, what: str) -> Any:
-    """New data as a two-dimensional array (numpy, Dask or scipy.sparse) of so many columns."""
+def _rows(X: Any, columns: int, what: str, labels: Labels | None = None) -> Any:
+    """New data (numpy, Dask, scipy.sparse or a Matrix) of so many columns, which are those of the labels."""
     if isinstance(X, str | os.PathLike):
         msg = f"{os.fspath(X)!r} is a path: open it first, {what}(rnla.open({os.fspath(X)!r}))"
         raise RequestError(msg)
     if isinstance(X, Matrix):
-        X = X.to_dask()
+        _refuse_other_columns(X.labels and X.labels.column_coordinates, labels, what)
     elif hasattr(X, "dims") and hasattr(X, "data"):  # an xarray.DataArray
+        _refuse_other_columns(coordinate(X, X.dims[-1]) if X.dims else None, labels, what)
         X = X.data
-    if not hasattr(X, "ndim") or isinstance(X, np.matrix):
-        X = np.asarray(X)
-    if X.ndim != 2 or X.shape[1] != columns:
-        one = "; a single row goes as row[None, :]" if X.ndim == 1 else ""
+    unmasked(getattr(X, "_meta", X))  # of a Dask array the kind of its blocks
+    if not hasattr(X, "dtype") or isinstance(X, np.matrix):
+        X = array_of_numbers(X, f"the argument of {what}")
+    working_dtype(X.dtype)  # refuses what cannot be multiplied
+    if len(X.shape) != 2 or X.shape[1] != columns:
+        one = "; a single row goes as row[None, :]" if len(X.shape) == 1 else ""
         msg = f"{what} takes rows of {columns:,} entries, so an array (p, {columns}); this one is {X.shape}{one}"
         raise RequestError(msg)
     return X
+
+
+def _refuse_other_columns(found: Any, labels: Labels | None, what: str) -> None:
+    """Columns that carry other labels than those that were factored, or the same in another order."""
+    known = None if labels is None else labels.column_coordinates
+    if found is None or known is None or np.array_equal(np.asarray(found), np.asarray(known)):
+        return
+    same = np.shape(found) == np.shape(known) and set(np.asarray(found).tolist()) == set(np.asarray(known).tolist())
+    differ = "stand in another order" if same else "are labelled otherwise"
+    msg = (
+        f"{what}: the columns {differ} than those that were factored; reindex them first (array.reindex), or give "
+        "array.data if they are the same columns"
+    )
+    raise RequestError(msg)
+
+
+def _standardised(X: Matrix, mean: Any, scale: Any) -> Matrix:
+    """The view (X - 1 mean^T) diag(1 / scale) of new data, in full precision, by the statistics of other data."""
+    if X.centring or X.scaling or not replace(X.transform, missing="error").trivial:
+        msg = (
+            "transform takes a matrix as rnla.open gives it, not a view that is centred, scaled or weighted: "
+            "it subtracts the mean and divides by the scale of the data that was factored"
+        )
+        raise RequestError(msg)
+    mean = np.asarray(mean)
+    fill = mean if X.transform.missing == "impute-mean" else None
+    bare = replace(X, axis="columns", transform=replace(X.transform, fill=fill))
+    view = bare.astype(np.result_type(accumulator_dtype(X.dtype), mean.dtype)).centred(mean)
+    return view if scale is None else view.weighted(columns=1 / np.asarray(scale))
 
 
 def _told(kind: str, shape: tuple[int, int], k: int, method: str, proof: Certificate, cost: Cost) -> str:
@@ -146,13 +179,15 @@ class SVD:
         Raises
         ------
         RequestError
-            X is not two-dimensional or has another number of columns.
+            X is not two-dimensional, has another number of columns, or labels its columns otherwise.
         """
-        return _rows(X, self.Vt.shape[1], "transform") @ self.Vt.conj().T
+        rows = _rows(X, self.Vt.shape[1], "transform", self.labels)
+        return (rows.to_dask() if isinstance(rows, Matrix) else rows) @ self.Vt.conj().T
 
     def inverse_transform(self, scores: Any) -> Any:
         """Rows from coordinates: (p, k) -> (p, n)."""
-        return _rows(scores, self.s.size, "inverse_transform") @ self.Vt
+        rows = _rows(scores, self.s.size, "inverse_transform")
+        return (rows.to_dask() if isinstance(rows, Matrix) else rows) @ self.Vt
 
 
 @dataclass(frozen=True, repr=False)
@@ -196,13 +231,17 @@ class PCA:
 
         X is a numpy, Dask or scipy.sparse array, a DataArray, or a Matrix (not centred: the mean of the data that was
         factored is subtracted here); of a Matrix or a Dask array the answer is a Dask array. Sparse rows stay sparse.
+        Missing entries of a Matrix opened with missing="mask" or "impute-mean" count as the mean of the data that was
+        factored, as they did there.
 
         Raises
         ------
         RequestError
-            X is not two-dimensional or has another number of columns.
+            X is not two-dimensional, has another number of columns, or labels its columns otherwise.
         """
-        rows, basis = _rows(X, self.components.shape[1], "transform"), self.components.conj().T
+        rows, basis = _rows(X, self.components.shape[1], "transform", self.labels), self.components.conj().T
+        if isinstance(rows, Matrix):
+            return _standardised(rows, self.mean, self.scale).to_dask() @ basis
         if scipy.sparse.issparse(rows):
             scaled = np.asarray(basis if self.scale is None else basis / np.asarray(self.scale)[:, None])
             return rows @ scaled - np.asarray(self.mean) @ scaled
@@ -211,7 +250,8 @@ class PCA:
 
     def inverse_transform(self, scores: Any) -> Any:
         """Rows from scores: (p, k) -> (p, n)."""
-        rows = _rows(scores, self.singular_values.size, "inverse_transform") @ self.components
+        given = _rows(scores, self.singular_values.size, "inverse_transform")
+        rows = (given.to_dask() if isinstance(given, Matrix) else given) @ self.components
         return (rows if self.scale is None else rows * self.scale) + self.mean
 
 

@@ -7,7 +7,7 @@ import scipy.sparse
 import xarray
 
 import rnla
-from rnla.errors import RequestError
+from rnla.errors import RequestError, RnlaError
 from tests.backends import written
 
 M, N, K = 300, 40, 5
@@ -80,6 +80,76 @@ def test_the_inverse_is_the_projection_onto_the_components(made):
 def test_what_does_not_fit_is_refused(made, given, words):
     with pytest.raises(RequestError, match=words):
         made()[0].transform(given)
+
+
+def test_data_that_was_opened_as_a_view_is_refused():
+    for view in (rnla.open(NEW).centred(), rnla.open(NEW).centred(np.ones(N)), rnla.open(NEW).scaled(np.ones(N))):
+        with pytest.raises(RequestError, match=r"as rnla\.open gives it, not a view"):
+            pca()[0].transform(view)
+
+
+HOLES = np.where(RNG.random((M, N)) < 0.1, np.nan, A)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("scale", [False, True])
+@pytest.mark.parametrize("missing", ["mask", "impute-mean"])
+@pytest.mark.parametrize("kind", ["numpy", "dask", "Matrix"])
+def test_entries_that_are_missing_count_as_they_did_in_the_scores(tmp_path, missing, scale, turned, kind):
+    """The training data gets its own scores again; of other data the training mean stands in for what is missing."""
+    held = KINDS["dask" if kind == "dask" else "numpy"](HOLES.T if turned else HOLES, None)
+    if kind == "Matrix":
+        written(HOLES.T if turned else HOLES, tmp_path / "a.zarr", (16, 16))
+        held = tmp_path / "a.zarr"
+    data = rnla.open(held, missing=missing)
+    data = data.T if turned else data
+    found = rnla.pca(data, K, scale=scale, method="krylov")
+    mean, floor = np.nanmean(HOLES, axis=0), 50 * N * 45 * np.finfo(float).eps
+    assert np.abs(found.mean - mean).max() < floor
+    assert np.abs(found.transform(data).compute() - found.scores.compute()).max() < floor
+    few = rnla.open(HOLES[:20] + 3, missing=missing)
+    filled = np.where(np.isnan(HOLES[:20]), mean, HOLES[:20] + 3)
+    assert np.abs(found.transform(few).compute() - found.transform(filled)).max() < floor
+
+
+LABELLED = xarray.DataArray(A, dims=("sample", "feature"), coords={"feature": [f"gene {j}" for j in range(N)]})
+OTHERS = {
+    "another order": (LABELLED[:, ::-1], "stand in another order"),
+    "other labels": (LABELLED.assign_coords(feature=np.arange(N)), "are labelled otherwise"),
+    "opened": (rnla.open(LABELLED[:, ::-1]), "stand in another order"),
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+@pytest.mark.parametrize("factored", [rnla.svd, rnla.pca])
+def test_columns_with_other_labels_are_refused(factored, other):
+    found = factored(LABELLED, K)
+    given, words = OTHERS[other]
+    with pytest.raises(RequestError, match=words):
+        found.transform(given)
+    same = found.transform(LABELLED)
+    assert np.array_equal(same, found.transform(LABELLED.data))
+    assert np.array_equal(same, found.transform(LABELLED.drop_vars("feature")))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        np.ma.masked_greater(A, 1),
+        dask.array.ma.masked_greater(dask.array.from_array(A), 1),
+        A.astype(str),
+        A.astype(object),
+        [["a"] * N],
+        [[1.0], [1.0, 2.0]],
+        np.zeros((3, N), "M8[s]"),
+    ],
+    ids=lambda given: f"{type(given).__module__} {getattr(given, 'dtype', '')}",
+)
+@pytest.mark.parametrize("made", [svd, pca])
+def test_what_is_no_matrix_of_numbers_is_refused(made, given):
+    found, _ = made()
+    with pytest.raises(RnlaError, match=r"masked arrays|must be numbers|cannot be factored|is no array"):
+        found.transform(given)
 
 
 @pytest.mark.parametrize("made", [svd, pca])
