@@ -40,6 +40,14 @@ def flag(value: Any, name: str) -> bool:
     return bool(value)
 
 
+def one_of(value: Any, name: str, allowed: tuple[str, ...]) -> str:
+    """The value, if it is one of these words."""
+    if not isinstance(value, str) or value not in allowed:
+        msg = f"{name}={value!r} must be one of {', '.join(allowed)}"
+        raise RequestError(msg)
+    return value
+
+
 def path(value: Any, name: str) -> str:
     """The value as a path."""
     if not isinstance(value, str | os.PathLike) or not os.fspath(value):

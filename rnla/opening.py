@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import scipy.sparse
 
 from rnla.algorithms.labels import coordinate
 from rnla.arrays import working_dtype
-from rnla.checks import flag, integer, unmasked
-from rnla.errors import RequestError, UnsupportedError
+from rnla.checks import flag, integer, one_of, unmasked
+from rnla.errors import UnsupportedError
 from rnla.sweeps.geometry import STRIP_BYTES
 from rnla.sweeps.matrix import Labels, Matrix
 from rnla.sweeps.runners import active_runner
@@ -67,9 +67,7 @@ def open_matrix(
     integer(strip_bytes, "strip_bytes", least=1)
     flag(allow_missing, "allow_missing")
     flag(verify, "verify")
-    if missing not in {"error", "mask", "impute-mean"}:
-        msg = f"missing={missing!r} must be one of error, mask, impute-mean"
-        raise RequestError(msg)
+    one_of(missing, "missing", get_args(Missing))
     source, labels = _source(place, allow_missing=allow_missing, verify=verify)
     working_dtype(source.dtype)  # refuses what cannot be multiplied
     return Matrix(
@@ -93,7 +91,7 @@ def _source(place: Any, *, allow_missing: bool, verify: bool) -> tuple[Source, L
     if isinstance(place, np.ndarray):
         return Resident(_two_dimensional(np.asarray(place))), None
     if scipy.sparse.issparse(place):
-        return Resident(scipy.sparse.csr_array(place)), None
+        return Resident(scipy.sparse.csr_array(_two_dimensional(place))), None
     if kind == "dask.Array":
         from rnla.sweeps.dasked import Dasked
 

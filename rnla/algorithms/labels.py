@@ -7,6 +7,13 @@ from typing import Any
 
 from rnla.sweeps.matrix import Labels
 
+TAKEN = frozenset(
+    {
+        *("mode", "U", "s", "Vt", "scores", "components", "mean", "scale", "singular_values"),
+        *("explained_variance", "explained_variance_ratio", "lower", "upper", "residuals", "resolved"),
+    }
+)  # names of a result's own dimension and arrays: a side of the matrix that is called so gets an underscore
+
 
 def coordinate(array: Any, dimension: Any) -> Any:
     """Coordinates of a DataArray along a dimension; None where it has none (xarray's `get` makes up 0, 1, ...)."""
@@ -17,7 +24,7 @@ def named(dimensions: tuple[str, ...], labels: Labels | None) -> tuple[str, ...]
     """Dimension names with "row" and "column" replaced by the matrix's own names."""
     if labels is None:
         return dimensions
-    own = {"row": labels.rows, "column": labels.columns}
+    own = {"row": side(labels.rows), "column": side(labels.columns)}
     return tuple(own.get(name, name) for name in dimensions)
 
 
@@ -26,7 +33,16 @@ def coordinates(labels: Labels | None) -> dict[str, Any]:
     if labels is None:
         return {}
     pairs = ((labels.rows, labels.row_coordinates), (labels.columns, labels.column_coordinates))
-    return {name: values for name, values in pairs if values is not None and len(getattr(values, "dims", (name,))) == 1}
+    return {
+        side(name): values if side(name) == name else values.rename({name: side(name)})
+        for name, values in pairs
+        if values is not None and len(getattr(values, "dims", (name,))) == 1
+    }
+
+
+def side(name: str) -> str:
+    """Name of a side of the matrix in a result."""
+    return f"{name}_" if name in TAKEN else name
 
 
 def dataset(arrays: Mapping[str, tuple[Any, tuple[str, ...]]], labels: Labels | None, attributes: Any) -> Any:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from rnla.algorithms.certificate import PROBES
 from rnla.arrays import accumulator_dtype, spelt_bytes
-from rnla.checks import integer, share
+from rnla.checks import integer, one_of, share
 from rnla.errors import RankError, RequestError, UnsupportedError
 from rnla.sweeps.geometry import FAN_IN
 from rnla.sweeps.matrix import Matrix
@@ -112,9 +112,7 @@ def checked_request(
         raise RequestError(msg)
     tolerance = None if tol is None else share(tol, "tol", "a relative error")
     extra = integer(oversample, "oversample", least=0)
-    if method not in {"auto", "krylov", "subspace", "gram", "merge"}:
-        msg = f"method={method!r} must be one of auto, krylov, subspace, gram, merge"
-        raise RequestError(msg)
+    one_of(method, "method", get_args(Method))
     return Request(rank, budget, tolerance, extra, integer(seed, "seed"), method)
 
 

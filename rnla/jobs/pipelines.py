@@ -74,8 +74,11 @@ def pipelines() -> dict[str, Pipeline]:
     return found
 
 
-def pipeline(name: str) -> Pipeline:
+def pipeline(name: Any) -> Pipeline:
     """The pipeline of this name."""
+    if not isinstance(name, str):
+        msg = f"pipeline={name!r} must be the name of one: {', '.join(names())}"
+        raise ConfigError(msg)
     points = [point for point in entry_points(group=GROUP) if point.name == name]
     if not points:
         msg = f"unknown pipeline {name!r}{_nearest(name, names())}; known are {', '.join(names())}"

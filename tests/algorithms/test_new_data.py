@@ -164,3 +164,17 @@ def test_a_result_says_what_it_is_in_one_line(made):
     assert repr(found).startswith(f"{type(found).__name__}(rank {K} of {M} x {N} by gram: relative error 0.")
     assert f"{K} of {K} values resolved, 2 passes, {2 * A.nbytes / 1e3:.4g} kB read)" in repr(found)
     assert repr(found.certificate) == str(found.certificate)
+
+
+@pytest.mark.parametrize("dims", [("mode", "s"), ("U", "lower"), ("Vt", "mean"), ("scores", "components")])
+@pytest.mark.parametrize("factored", [rnla.svd, rnla.pca])
+def test_sides_that_are_called_as_parts_of_a_result_get_an_underscore(tmp_path, dims, factored):
+    columns = [f"gene {j}" for j in range(N)]
+    found = factored(xarray.DataArray(A, dims=dims, coords={dims[1]: columns}), K, out=tmp_path / "out.zarr")
+    left, right = ("U", "Vt") if factored is rnla.svd else ("scores", "components")
+    with xarray.open_zarr(tmp_path / "out.zarr") as published:
+        for data in (found.to_xarray(), published):
+            assert data[left].dims == (f"{dims[0]}_", "mode")
+            assert data[right].dims == ("mode", f"{dims[1]}_")
+            assert data[f"{dims[1]}_"].values.tolist() == columns
+            assert np.array_equal(data[right].values, np.asarray(getattr(found, right)))

@@ -254,6 +254,7 @@ def test_a_matrix_without_entries_is_refused(tmp_path, shape):
         [[1.0, 2.0]],
         None,
         np.zeros(3, "f4,f4")[:, None],
+        scipy.sparse.coo_array(np.ones(5)),
     ],
     ids=lambda A: f"{type(A).__name__} {getattr(A, 'dtype', '')} {getattr(A, 'shape', '')}",
 )
