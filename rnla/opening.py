@@ -14,7 +14,7 @@ from rnla.checks import flag, integer, one_of, unmasked
 from rnla.errors import UnsupportedError
 from rnla.sweeps.geometry import STRIP_BYTES
 from rnla.sweeps.matrix import Labels, Matrix
-from rnla.sweeps.runners import active_runner
+from rnla.sweeps.runners import Active
 from rnla.sweeps.source import Resident, Source
 from rnla.sweeps.transform import Missing, Transform
 
@@ -43,7 +43,7 @@ def open_matrix(
     verify : bool
         Check every chunk against the store's fingerprint, if it has one (`rnla fingerprint`).
     threads : int, optional
-        Threads when no distributed.Client is active; default: the cores of this machine.
+        Threads when no distributed.Client is active as a job starts; default: the cores of this machine.
     strip_bytes : int
         A strip of whole rows of chunks larger than this is read in parts, twice in each sweep.
 
@@ -73,7 +73,7 @@ def open_matrix(
     return Matrix(
         source,
         transform=Transform(missing=missing),
-        runner=active_runner(threads),
+        runner=Active() if threads is None else Active(threads),
         strip_bytes=strip_bytes,
         labels=labels,
     )

@@ -31,6 +31,7 @@ from rnla.opening import open_matrix
 from rnla.records import certificate_from
 from rnla.sweeps.geometry import TALL_ROWS
 from rnla.sweeps.matrix import Matrix, Meter
+from rnla.sweeps.runners import current
 from rnla.temporaries import Desk, desk
 
 open = open_matrix  # noqa: A001 - the public name
@@ -357,7 +358,8 @@ def _dasked(array: Any) -> Any:
 
 
 def _factorised(name: str, A: Matrix, request: Request, memory_bytes: int | None) -> _Done:
-    found = resources(A.runner, memory_bytes, lazy=hasattr(A.source, "blocks"))
+    A = replace(A, runner=current(A.runner))  # one runner for all sweeps
+    found = resources(A.swept_by, memory_bytes, lazy=hasattr(A.source, "blocks"))
     cost_plan = planned(name, A, request, threads=found.threads, base_bytes=found.base_bytes)
     refuse_if_too_large(cost_plan.peak_bytes, found, CURE)
     metered = replace(A, meter=Meter())

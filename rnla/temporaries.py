@@ -58,8 +58,8 @@ def desk(A: Matrix) -> Desk:
     """Room for the tall factors of A."""
     if isinstance(A.source, Resident):
         return Desk(Memory())
-    if isinstance(A.runner, Cluster):
-        hosts = resources(A.runner).hosts
+    if isinstance(runner := A.swept_by, Cluster):
+        hosts = resources(runner).hosts
         local = {"127.0.0.1", "localhost", "::1", ""}
         if len(hosts) > 1 or not hosts <= local | {_host_of_client()}:
             msg = (

@@ -41,7 +41,7 @@ def resources(runner: Runner, memory_bytes: int | None = None, *, lazy: bool = F
 
 
 def _of_cluster(runner: Cluster, memory_bytes: int | None) -> Resources:
-    workers = runner.client.scheduler_info(n_workers=-1)["workers"]
+    workers = runner.connected.scheduler_info(n_workers=-1)["workers"]
     if not workers:
         msg = "the cluster has no workers: start some, or close the client to run on this machine's threads"
         raise ClusterError(msg)

@@ -30,6 +30,7 @@ from rnla.store.results import ResultWriter
 from rnla.store.tall import Scratch
 from rnla.store.writing import writing_errors
 from rnla.sweeps.matrix import Matrix, Meter
+from rnla.sweeps.runners import current
 from rnla.sweeps.source import Tall
 
 CURE = (
@@ -117,7 +118,7 @@ def plan_job(
 
 
 def _plan(chosen: Pipeline, A: Matrix, config: Any, memory_bytes: int | None) -> Plan:
-    return chosen.plan(A, config, resources(A.runner, memory_bytes, lazy=hasattr(A.source, "blocks")))
+    return chosen.plan(A, config, resources(A.swept_by, memory_bytes, lazy=hasattr(A.source, "blocks")))
 
 
 def run_job(
@@ -149,13 +150,14 @@ def run_job(
     chosen = pipeline(name)
     config = configured(chosen, options)
     A, config = opened(store, config, options, threads)
-    A = dataclasses.replace(chosen.view(A, config), meter=Meter(progress=watcher.read))
+    meter, runner = Meter(progress=watcher.read), current(A.runner)  # one of each for all sweeps
+    A = dataclasses.replace(chosen.view(A, config), meter=meter, runner=runner)
     plan = _plan(chosen, A, config, memory_bytes)
     spec = _spec(chosen, A, config)
     folder = JobFolder(local_target(out))
     if (reused := _reusable(folder.target, spec, overwrite=overwrite)) is not None:
         return _told(watcher, reused)
-    found = resources(A.runner, memory_bytes, lazy=hasattr(A.source, "blocks"))
+    found = resources(A.swept_by, memory_bytes, lazy=hasattr(A.source, "blocks"))
     refuse_if_too_large(plan.peak_bytes, found, CURE)
     with writing_errors(folder.root):
         _refuse_full_disk(plan, folder)

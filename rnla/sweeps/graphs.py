@@ -87,6 +87,12 @@ def run_on_cluster(client: Any, work: Work, progress: Progress) -> Partials:
             "compare `rnla plan` with the workers' memory, or start workers with more memory or fewer threads"
         )
         raise ClusterError(msg) from error
+    except CancelledError as error:
+        msg = (
+            f"the cluster no longer holds the work: {error}. The client was closed, or the scheduler is gone: connect "
+            "to a cluster and run the same again; finished sweeps of a job with out= are kept"
+        )
+        raise ClusterError(msg) from error
     except BaseException as error:
         client.cancel([future])
         if isinstance(error, Exception):

@@ -15,7 +15,7 @@ from rnla.checks import array_of_numbers
 from rnla.errors import NonFiniteError, RequestError, UnsupportedError
 from rnla.sweeps.geometry import STRIP_BYTES, Geometry, geometry
 from rnla.sweeps.products import Product
-from rnla.sweeps.runners import Progress, Runner, Threads
+from rnla.sweeps.runners import Progress, Runner, Threads, current
 from rnla.sweeps.source import Resident, Source
 from rnla.sweeps.spans import Tally, Work, energy_range, overflowed
 from rnla.sweeps.transform import Transform
@@ -108,6 +108,18 @@ class Matrix:
         """Whether a panel must hold whole rows, because they are centred, scaled or imputed by their own means."""
         imputing = self.transform.missing == "impute-mean" and self.transform.fill is None
         return self.axis == "rows" and (self.centring or self.scaling or imputing)
+
+    @property
+    def swept_by(self) -> Runner:
+        """Who sweeps it, if a sweep starts now: always this process when the data is in its memory."""
+        if isinstance(self.source, Resident):
+            return self.runner if isinstance(self.runner, Threads) else Threads(self.runner.threads)
+        runner = current(self.runner)
+        if hasattr(self.source, "blocks") and isinstance(runner, Threads):
+            from rnla.sweeps.graphs import LazyThreads
+
+            return LazyThreads(runner.threads)
+        return runner
 
     @property
     def T(self) -> Matrix:  # noqa: N802 - the mathematical name
@@ -257,7 +269,7 @@ class Matrix:
         return self._swept(self._work(products, allow_nonfinite=allow_nonfinite))
 
     def _swept(self, work: Work) -> tuple[tuple[Any, ...], Tally]:
-        tally, totals = self._runner().run(work, self.meter.progress)
+        tally, totals = self.swept_by.run(work, self.meter.progress)
         self.meter.tallies.append(tally)
         if tally.nonfinite and not work.allow_nonfinite:
             raise self._nonfinite(tally)
@@ -293,15 +305,6 @@ class Matrix:
         if self.needs_whole_rows and self.geometry.reads == 2:
             msg = "rows are read in parts here, so their own means are not known: rechunk the store to panels of rows"
             raise UnsupportedError(msg)
-
-    def _runner(self) -> Runner:
-        if isinstance(self.source, Resident):
-            return Threads(self.runner.threads)  # the data is here
-        if hasattr(self.source, "blocks") and isinstance(self.runner, Threads):
-            from rnla.sweeps.graphs import LazyThreads
-
-            return LazyThreads(self.runner.threads)
-        return self.runner
 
     def _nonfinite(self, tally: Tally) -> NonFiniteError:
         turned = self.axis == "rows"  # swept along its columns: tell places in the matrix that was given

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import queue
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from rnla.arrays import Array, page_aligned
+from rnla.errors import ClusterError
 from rnla.kernels.blas import single_blas_thread
 from rnla.sweeps.geometry import FAN_IN, join_tree
 from rnla.sweeps.spans import Partials, Report, Work, join_partials, span_partials
@@ -125,23 +128,49 @@ class Cluster:
     """The workers of a distributed.Client."""
 
     client: Any
-    threads: int = 1
+    threads: int = field(default_factory=local_threads)  # of this process, for data in its memory
+
+    @property
+    def connected(self) -> Any:
+        """The client, if it still is one."""
+        if self.client.status != "running":
+            msg = (
+                f"the Dask client is {self.client.status}, so its workers cannot be reached: connect anew, "
+                "distributed.Client(address), or close it, client.close(), to run on the threads of this process; "
+                "finished sweeps of a job with out= are kept"
+            )
+            raise ClusterError(msg)
+        return self.client
 
     def run(self, work: Work, progress: Progress) -> Partials:
         """The joined partials of all spans, as one Dask graph."""
         from rnla.sweeps.graphs import run_on_cluster
 
-        return run_on_cluster(self.client, work, progress)
+        return run_on_cluster(self.connected, work, progress)
+
+
+@dataclass(frozen=True)
+class Active:
+    """Whoever is active when a sweep starts: the distributed.Client if there is one, else threads of this process."""
+
+    threads: int = field(default_factory=local_threads)
+
+    def run(self, work: Work, progress: Progress) -> Partials:
+        """The joined partials of all spans."""
+        return active_runner(self.threads).run(work, progress)
 
 
 def active_runner(threads: int | None = None) -> Threads | Cluster:
     """The active distributed.Client if there is one, else the threads of this process."""
-    import sys
+    count = threads or local_threads()
+    if "distributed" in sys.modules:  # a client can only be active if somebody imported it
+        from distributed import Client
 
-    distributed = sys.modules.get("distributed")  # a client can only be active if somebody imported it
-    asked = getattr(getattr(distributed, "client", None), "_get_global_client", None)
-    client = asked() if asked is not None else None
-    if client is not None and client.status == "running":
-        workers = client.scheduler_info(n_workers=-1)["workers"].values()
-        return Cluster(client, max((int(w["nthreads"]) for w in workers), default=1))
-    return Threads(threads or local_threads())
+        with suppress(ValueError):  # there is none
+            return Cluster(Client.current(), count)
+    return Threads(count)
+
+
+def current(runner: Runner) -> Runner:
+    """Who sweeps, if a sweep starts now."""
+    return active_runner(runner.threads) if isinstance(runner, Active) else runner
