@@ -14,13 +14,17 @@ from rnla.sweeps.settling import in_range, settled_by_moments
 from rnla.sweeps.source import Tall, Workspace
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Norms:
     """Squared norms of a matrix."""
 
     columns: Any  # (n,) sum_i |a_ij|^2
     rows: Any  # (m,) sum_j |a_ij|^2
     frobenius: float  # ||A||_F
+
+    def __repr__(self) -> str:
+        m, n = self.rows.shape[0], self.columns.shape[0]
+        return f"Norms({m:,} x {n:,}: ||A||_F = {self.frobenius:.6g})"
 
 
 def norms(A: Matrix, workspace: Workspace) -> tuple[Array, Tall, float]:

@@ -13,13 +13,14 @@ from rnla.sweeps.geometry import FAN_IN
 from rnla.sweeps.matrix import Matrix
 from rnla.sweeps.settling import extra_reads
 from rnla.sweeps.spans import BLOCK_BYTES
+from rnla.tables import html_table, text_table
 
 Method = Literal["auto", "krylov", "subspace", "gram", "merge"]
 GRAM_COLUMNS = 1024  # up to this side the whole of A^H A is formed
 TOLERANCE_WIDTH = 64  # columns of a block when the rank is to be found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """What a job will cost: promises, except where the data decides (then `notes` says so)."""
 
@@ -51,8 +52,10 @@ class Plan:
         """Plain JSON."""
         return asdict(self)
 
-    def __str__(self) -> str:
-        rows = [
+    @property
+    def summary(self) -> list[tuple[str, str]]:
+        """Names and values, as they are printed."""
+        return [
             ("pipeline", self.pipeline),
             ("matrix", f"{self.shape[0]:,} x {self.shape[1]:,} {self.dtype}, multiplied in {self.precision}"),
             ("method", f"{self.method}: {self.why}"),
@@ -66,7 +69,14 @@ class Plan:
             ("output", f"{spelt_bytes(self.output_bytes)}, and {spelt_bytes(self.scratch_bytes)} while it runs"),
             *(("note", note) for note in self.notes),
         ]
-        return "\n".join(f"{name:<12} {value}" for name, value in rows)
+
+    def __str__(self) -> str:
+        return text_table(self.summary, 12)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return html_table("Plan", self.summary)
 
 
 @dataclass(frozen=True)

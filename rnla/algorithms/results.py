@@ -14,6 +14,7 @@ from rnla.arrays import Array, accumulator_dtype, spelt_bytes, working_dtype
 from rnla.checks import array_of_numbers, unmasked
 from rnla.errors import RequestError
 from rnla.sweeps.matrix import Labels, Matrix
+from rnla.tables import html_table, text_table
 
 
 @dataclass(frozen=True)
@@ -55,17 +56,24 @@ class Certificate:
         """'ok', or 'tolerance_not_met'."""
         return "ok" if self.met else "tolerance_not_met"
 
-    def __str__(self) -> str:
-        lines = [
-            f"relative Frobenius error   {self.relative_error:.6g}  (rounding floor {self.relative_floor:.1e})",
-            f"Frobenius error            {self.frobenius_error:.6g}  of ||A||_F = {self.frobenius_norm:.6g}",
-            f"spectral error at most     {self.spectral_bound:.6g}  with probability 1 - {1 - self.confidence:.0e}",
-            f"modes resolved to 1e-6     {int(self.resolved.sum())} of {self.resolved.size}",
-            f"status                     {self.status}",
+    @property
+    def summary(self) -> list[tuple[str, str]]:
+        """Names and values, as they are printed."""
+        return [
+            ("relative Frobenius error", f"{self.relative_error:.6g}  (rounding floor {self.relative_floor:.1e})"),
+            ("Frobenius error", f"{self.frobenius_error:.6g}  of ||A||_F = {self.frobenius_norm:.6g}"),
+            ("spectral error at most", f"{self.spectral_bound:.6g}  with probability 1 - {1 - self.confidence:.0e}"),
+            ("modes resolved to 1e-6", f"{int(self.resolved.sum())} of {self.resolved.size}"),
+            ("status", self.status),
         ]
-        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        return text_table(self.summary, 26)
 
     __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return html_table("Certificate", self.summary)
 
     def in_units(self, unit: float) -> Certificate:
         """The certificate in the units of the data, when the matrix was swept multiplied by `unit`."""
@@ -144,6 +152,13 @@ def _told(kind: str, shape: tuple[int, int], k: int, method: str, proof: Certifi
     )
 
 
+def _table(kind: str, s: Array, method: str, proof: Certificate, cost: Cost) -> str:
+    """A result as an HTML table."""
+    few = ", ".join(f"{value:.6g}" for value in s[:5]) + (", ..." if s.size > 5 else "")
+    made = ("made by", f"{method or 'rnla'}, {cost.passes:g} passes, {spelt_bytes(cost.bytes_read)} read")
+    return html_table(f"{kind} of rank {s.size}", [("singular values", few), *proof.summary, made])
+
+
 @dataclass(frozen=True, repr=False)
 class SVD:
     """A ~ U diag(s) Vt of rank k.
@@ -169,6 +184,9 @@ class SVD:
     def __repr__(self) -> str:
         shape = self.U.shape[0], self.Vt.shape[1]
         return _told("SVD", shape, self.s.size, self.method, self.certificate, self.cost)
+
+    def _repr_html_(self) -> str:
+        return _table("SVD", self.s, self.method, self.certificate, self.cost)
 
     def transform(self, X: Any) -> Any:
         """Coordinates X V of rows in the basis of right singular vectors: (p, n) -> (p, k).
@@ -225,6 +243,9 @@ class PCA:
     def __repr__(self) -> str:
         shape = self.scores.shape[0], self.components.shape[1]
         return _told("PCA", shape, self.singular_values.size, self.method, self.certificate, self.cost)
+
+    def _repr_html_(self) -> str:
+        return _table("PCA", self.singular_values, self.method, self.certificate, self.cost)
 
     def transform(self, X: Any) -> Any:
         """Scores of new rows: (p, n) -> (p, k).

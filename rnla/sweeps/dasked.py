@@ -36,6 +36,9 @@ class Dasked:
             raise UnsupportedError(msg)
         unmasked(meta_from_array(self.given))
 
+    def __str__(self) -> str:
+        return f"Dask array {self.given.name}"
+
     @property
     def array(self) -> Any:
         """The Dask array, as it is seen."""

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from rnla.arrays import Array, DType, accumulator_dtype, real_eps, working_dtype
+from rnla.arrays import Array, DType, accumulator_dtype, real_eps, spelt_bytes, working_dtype
 from rnla.checks import array_of_numbers
 from rnla.errors import NonFiniteError, RequestError, UnsupportedError
 from rnla.sweeps.geometry import STRIP_BYTES, Geometry, geometry
@@ -19,6 +19,7 @@ from rnla.sweeps.runners import Progress, Runner, Threads, current
 from rnla.sweeps.source import Resident, Source
 from rnla.sweeps.spans import Tally, Work, energy_range, overflowed
 from rnla.sweeps.transform import Transform
+from rnla.tables import html_table
 
 Axis = Literal["columns", "rows"]
 
@@ -50,7 +51,7 @@ class Labels:
         return Labels(self.columns, self.rows, self.column_coordinates, self.row_coordinates)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Matrix:
     """An m x n matrix that is read by sweeps. Made by `rnla.open`."""
 
@@ -64,6 +65,39 @@ class Matrix:
     strip_bytes: int = STRIP_BYTES
     labels: Labels | None = None
     meter: Meter = field(default_factory=Meter)
+
+    @property
+    def summary(self) -> list[tuple[str, str]]:
+        """Names and values, as they are printed."""
+        (m, n), (r, c), view = self.shape, self.source.chunks, self.transform
+        done = {
+            "centred": self.centring or view.centre is not None or view.row_centre is not None,
+            "scaled": self.scaling,
+            "columns weighted": view.scale is not None,
+            "rows weighted": view.weights is not None,
+            f"missing={view.missing!r}": view.missing != "error",
+            f"multiplied in {self.dtype}": self.dtype != self.source.dtype,
+        }
+        return [
+            ("matrix", f"{m:,} x {n:,} {self.source.dtype}"),
+            ("source", getattr(self.source, "url", None) or str(self.source)),
+            ("read by", f"chunks of {r:,} x {c:,}"),
+            ("view", ", ".join(word for word, holds in done.items() if holds) or "as it is"),
+        ]
+
+    def __repr__(self) -> str:
+        return f"Matrix({'; '.join(value for _, value in self.summary if value != 'as it is')})"
+
+    def _repr_html_(self) -> str:
+        return html_table("Matrix", self.summary)
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Array:
+        """Refused: it may be far larger than memory."""
+        msg = (
+            f"a matrix of {spelt_bytes(self.geometry.bytes)} is not made an array by itself: take A.to_dask(), a Dask "
+            "array, or A.to_dask().compute() if it fits"
+        )
+        raise RequestError(msg)
 
     @property
     def shape(self) -> tuple[int, int]:

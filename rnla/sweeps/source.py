@@ -74,6 +74,9 @@ class Resident:
 
     array: Any
 
+    def __str__(self) -> str:
+        return f"{'sparse ' if scipy.sparse.issparse(self.array) else ''}array in memory"
+
     @property
     def shape(self) -> tuple[int, int]:
         """(m, n)."""

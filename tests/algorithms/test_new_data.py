@@ -1,5 +1,7 @@
 """`transform` and `inverse_transform` on data of every kind, and what a result says of itself."""
 
+from xml.etree import ElementTree as ET
+
 import dask.array
 import numpy as np
 import pytest
@@ -164,6 +166,41 @@ def test_a_result_says_what_it_is_in_one_line(made):
     assert repr(found).startswith(f"{type(found).__name__}(rank {K} of {M} x {N} by gram: relative error 0.")
     assert f"{K} of {K} values resolved, 2 passes, {2 * A.nbytes / 1e3:.4g} kB read)" in repr(found)
     assert repr(found.certificate) == str(found.certificate)
+
+
+def test_a_matrix_says_what_it_is_in_one_line(tmp_path):
+    place = tmp_path / "a.zarr"
+    written(A.astype("f4"), place, (16, N))
+    assert repr(rnla.open(A)) == "Matrix(300 x 40 float64; array in memory; chunks of 1 x 40)"
+    opened = rnla.open(place, missing="mask").astype("f8").centred().weighted(columns=np.ones(N))
+    view = "centred, columns weighted, missing='mask', multiplied in float64"
+    assert repr(opened) == f"Matrix(300 x 40 float32; {place}; chunks of 16 x 40; {view})"
+    assert "Dask array" in repr(rnla.open(dask.array.from_array(A)))
+    assert repr(rnla.norms(A)) == f"Norms(300 x 40: ||A||_F = {np.linalg.norm(A):.6g})"
+    plan = rnla.plan("svd", A, 3)
+    assert repr(plan) == str(plan)
+
+
+@pytest.mark.parametrize(
+    ("shown", "words"),
+    [
+        (lambda: rnla.open(xarray.DataArray(dask.array.from_array(A, name="<b>"))), "Dask array &lt;b&gt;"),
+        (lambda: rnla.plan("svd", A, 3), "multiplied in float64"),
+        (lambda: svd()[0], "<th>relative Frobenius error</th>"),
+        (lambda: pca()[0], "<caption>PCA of rank 5</caption>"),
+        (lambda: svd()[0].certificate, "<th>modes resolved to 1e-6</th><td>5 of 5</td>"),
+    ],
+)
+def test_notebooks_get_a_table(shown, words):
+    table = shown()._repr_html_()
+    assert words in table
+    assert table.count("<tr>") == len(ET.fromstring(table).findall("tr")) >= 4
+
+
+@pytest.mark.parametrize("asked", [np.asarray, lambda matrix: np.ones((2, M)) @ matrix])
+def test_a_matrix_is_no_array_by_itself(asked):
+    with pytest.raises(RequestError, match=r"96 kB is not made an array.*A\.to_dask\(\)"):
+        asked(rnla.open(A))
 
 
 @pytest.mark.parametrize("dims", [("mode", "s"), ("U", "lower"), ("Vt", "mean"), ("scores", "components")])

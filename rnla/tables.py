@@ -1,0 +1,19 @@
+"""Names and values as text lines or as a small HTML table, for prompts and notebooks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+
+Rows = Iterable[tuple[str, str]]
+
+
+def text_table(rows: Rows, width: int) -> str:
+    """One line for each pair, the values in column `width` + 1."""
+    return "\n".join(f"{name:<{width}} {value}" for name, value in rows)
+
+
+def html_table(title: str, rows: Rows) -> str:
+    """The pairs under a caption; what they say is escaped."""
+    lines = (f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in rows)
+    return f"<table><caption>{escape(title)}</caption>{''.join(lines)}</table>"
