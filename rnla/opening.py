@@ -35,8 +35,8 @@ def open_matrix(
     place : str, Path, zarr.Array, dask.array.Array, numpy.ndarray, scipy.sparse array, xarray.DataArray or Matrix
         A path or URL (through fsspec) of a two-dimensional Zarr v2 or v3 array, or the array itself. Rows are samples.
     missing : {"error", "mask", "impute-mean"}
-        What to do with NaN and infinity: stop and say where they are; count them as zero (after centring); or put the
-        mean of their column in their place.
+        What to do with NaN and infinity: stop and say where they are; count them as zero (after centring), so that a
+        column of nothing else is zero; or put the mean of their column in their place, which then must have one.
     allow_missing : bool
         Read a chunk that is absent from a store as its fill value. Otherwise it is an error, because a lost chunk and
         a chunk of zeros that Zarr did not write look the same.

@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from rnla.arrays import Array, DType
+from rnla.errors import NonFiniteError
 from rnla.kernels.dense import squared_column_norms, subtract_row
 
 Missing = Literal["error", "mask", "impute-mean"]
@@ -78,6 +79,8 @@ class Transform:
             centre = own.mean if self.own_rows in {"centre", "standardise"} else centre
             spread = own.spread if self.own_rows in {"scale", "standardise"} else None
             fill = own.mean[:, None]
+            if absent is not None and self.missing == "impute-mean":
+                refuse_without_mean(absent.all(axis=1), rows.start)
         if absent is not None:
             block[absent] = 0 if fill is None else np.broadcast_to(fill, block.shape)[absent]
         if self.centre is not None:
@@ -97,6 +100,17 @@ class Transform:
             block /= spread[:, None].astype(real)
         if self.weights is not None:
             block *= self.weights[rows, None].astype(real)
+
+
+def refuse_without_mean(empty: Array, first: int = 0) -> None:
+    """Columns without a single finite entry have no mean to impute: (n,) bool, the first of them column `first`."""
+    if empty.any():
+        few = ", ".join(str(first + j) for j in np.flatnonzero(empty)[:10])
+        msg = (
+            f"missing='impute-mean': columns without a finite entry have no mean: {few} ({int(empty.sum())} in all); "
+            "leave them out, or choose missing='mask', which takes them as zero"
+        )
+        raise NonFiniteError(msg)
 
 
 def row_moments(block: Array, absent: Array | None = None) -> RowMoments:

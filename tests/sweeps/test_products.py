@@ -255,7 +255,8 @@ MISSING = {
 def test_missing_entries_are_treated_as_asked(tmp_path, backend, dtype, view):
     A = random_of(dtype, SHAPES["tall"])
     A[random_of("i1", A.shape, 3) > 80] = np.nan
-    A[5, 3], A[6, 3], A[:, 4] = np.inf, -np.inf, np.nan
+    A[5, 3], A[6, 3] = np.inf, -np.inf
+    A[0 if view.startswith("mask") else 1 :, 4] = np.nan  # a mean can only be imputed where there is one
     taken, defined = MISSING[view]
     opened = BACKENDS[backend](A, tmp_path)
     opened = replace(opened, transform=replace(opened.transform, missing=view.split(",")[0]))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import rnla
-from rnla.errors import RequestError
+from rnla.errors import NonFiniteError, RequestError
 
 ROWS, COLUMNS = 60, 25
 
@@ -90,3 +90,23 @@ def test_the_precision_may_be_chosen(dtype: str) -> None:
     exact = leading(matrix())
     allowed = 1e3 * np.finfo(np.dtype(dtype)).eps * exact[0]
     assert np.abs(rnla.svd(rnla.open(matrix()).astype(dtype), 3).s - exact).max() <= allowed
+
+
+@pytest.mark.parametrize("columns", [[3], [3, 24]])
+def test_a_column_without_a_finite_entry_has_no_mean_to_impute(columns: list[int]) -> None:
+    """When it is swept as its transpose, where each row has its own mean."""
+    wide = np.ascontiguousarray(matrix()[:5, :])
+    wide[:, columns] = np.nan
+    wide[0, 7] = np.inf
+    with pytest.raises(NonFiniteError, match=rf"no mean: {', '.join(map(str, columns))} \({len(columns)} in all"):
+        rnla.svd(rnla.open(wide, missing="impute-mean"), 2)
+
+
+@pytest.mark.parametrize("rows", [5, ROWS])
+@pytest.mark.parametrize("centred", [False, True])
+def test_a_column_without_a_finite_entry_is_zero_when_masked(rows: int, centred: bool) -> None:
+    A = np.ascontiguousarray(matrix()[:rows])
+    A[:, 3] = np.nan
+    view, B = rnla.open(A, missing="mask"), A - A.mean(axis=0) if centred else A.copy()
+    B[:, 3] = 0
+    assert same(view.centred() if centred else view, B)
