@@ -34,6 +34,10 @@ class DamagedError(Exception):
     """Stored bytes that cannot be the chunk; its text says why. Becomes an IntegrityError that says where."""
 
 
+class ChangedError(DamagedError):
+    """Stored bytes that are not those of the manifest; the cure is another one if the change was meant."""
+
+
 @dataclass(frozen=True)
 class Chain:
     """How the bytes of one chunk hold its elements."""

@@ -16,12 +16,13 @@ import numpy as np
 
 from rnla.arrays import Array, DType, page_aligned
 from rnla.errors import IntegrityError
-from rnla.store.chains import CRC_BYTES, DamagedError, check_crc
+from rnla.store.chains import CRC_BYTES, ChangedError, DamagedError, check_crc
 from rnla.store.layout import Layout
 from rnla.store.manifest_file import ABSENT_SIZE, Manifest, loaded_manifest, stored_crc
 from rnla.store.objects import LocalObjects, Objects, Piece
 from rnla.store.shards import shard_index, shard_piece
 
+GONE = ChangedError("it is missing, and the manifest says that it was there")
 PICKLED_CHUNKS = 4096  # manifests of more chunks are loaded again where they are needed, not sent along
 
 
@@ -76,21 +77,54 @@ class Chunks:
                 self._decoded(batch, pieces)
         return out
 
-    def entries(self, chunks: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-        """Stored size and crc32c of chunks as manifests record them; (-1, 0) where one is absent."""
+    def entries(self, chunks: Sequence[tuple[int, int]], *, proven: bool = False) -> list[tuple[int, int]]:
+        """Stored size and crc32c of chunks as manifests record them; (-1, 0) where one is absent.
+
+        With `proven`, a chunk that cannot be decoded is an IntegrityError.
+        """
         indexes: dict[str, Array | None] = {}
-        sealed, found = self.layout.chain.checksummed, []
+        local, found = isinstance(self.objects, LocalObjects), []
         for start in range(0, len(chunks), self.objects.at_once):
-            pieces = [self._piece(i, j, indexes) for i, j in chunks[start : start + self.objects.at_once]]
+            batch = chunks[start : start + self.objects.at_once]
+            pieces = [self._piece(i, j, indexes) for i, j in batch]
             there = [piece for piece in pieces if piece is not None]
-            if isinstance(self.objects, LocalObjects):
-                sums = [self.objects.summed(piece, CRC_BYTES * sealed) for piece in there]
-            else:
-                stored = self.objects.fetch(there) if there else []
-                sums = [None if s is None else (s.nbytes, stored_crc(s, checksummed=sealed)) for s in stored]
-            answers = iter(sums)
-            found += [(None if piece is None else next(answers)) or (ABSENT_SIZE, 0) for piece in pieces]
+            in_parts = local and (self.layout.chain.plain or not proven)
+            stored = iter([] if in_parts or not there else self.objects.fetch(there))
+            for (i, j), piece in zip(batch, pieces, strict=True):
+                try:
+                    if piece is None:
+                        entry = None
+                    elif in_parts:
+                        entry = self._summed(piece, proven=proven)
+                    else:
+                        entry = self._fetched(piece, next(stored), proven=proven)
+                except DamagedError as error:
+                    raise self.damaged(i, j, error) from error
+                found.append(entry or (ABSENT_SIZE, 0))
         return found
+
+    def _summed(self, piece: Piece, *, proven: bool) -> tuple[int, int] | None:
+        """Entry of a chunk of a local folder, read a part at a time."""
+        assert isinstance(self.objects, LocalObjects)  # noqa: S101 - for mypy: entries() asked
+        chain = self.layout.chain
+        seal = np.empty(CRC_BYTES * chain.checksummed, np.uint8)
+        entry = self.objects.summed(piece, seal)
+        if proven and entry is not None:
+            if entry[0] != chain.stored_nbytes:
+                msg = f"it has {entry[0]} bytes where {chain.stored_nbytes} are expected"
+                raise DamagedError(msg)
+            if chain.checksummed:
+                check_crc(seal, entry[1])
+        return entry
+
+    def _fetched(self, piece: Piece, stored: Array | None, *, proven: bool) -> tuple[int, int] | None:
+        """Entry of a chunk that is in memory as it is stored."""
+        if stored is None:
+            return None
+        _check_length(stored, piece.length)
+        if proven:
+            self.layout.chain.decode(stored)
+        return stored.nbytes, stored_crc(stored, checksummed=self.layout.chain.checksummed)
 
     def _cuts(self, r0: int, c0: int, out: Array) -> Iterator[Cut]:
         (height, width), (R, C) = out.shape, self.layout.chunks
@@ -112,7 +146,7 @@ class Chunks:
             try:
                 indexes[key] = shard_index(self.objects, self.layout, key)
             except DamagedError as error:
-                raise self.damaged(i, j, str(error)) from error
+                raise self.damaged(i, j, error) from error
         index = indexes[key]
         return None if index is None else shard_piece(self.layout, index, key, i, j)
 
@@ -128,7 +162,7 @@ class Chunks:
                 self._absent(cut)
                 return
         except DamagedError as error:
-            raise self.damaged(cut.i, cut.j, str(error)) from error
+            raise self.damaged(cut.i, cut.j, error) from error
         elements = self.layout.chain.native(body.view(dtype))
         if not whole:
             cut.target[...] = elements.reshape(count, C)[:, cut.columns]
@@ -167,12 +201,10 @@ class Chunks:
             try:
                 self._decode(cut, stored, None if piece is None else piece.length)
             except DamagedError as error:
-                raise self.damaged(cut.i, cut.j, str(error)) from error
+                raise self.damaged(cut.i, cut.j, error) from error
 
     def _decode(self, cut: Cut, stored: Array, length: int | None) -> None:
-        if length is not None and stored.nbytes != length:
-            msg = f"its shard gives {stored.nbytes} bytes where {length} are expected"
-            raise DamagedError(msg)
+        _check_length(stored, length)
         if self.manifest is not None:
             crc = stored_crc(stored, checksummed=self.layout.chain.checksummed)
             self.manifest.check(cut.i, cut.j, stored.nbytes, crc)
@@ -186,7 +218,7 @@ class Chunks:
         """The fill value where that is allowed, by the manifest or by the user."""
         if self.manifest is not None:
             if self.manifest.sizes[cut.i, cut.j] != ABSENT_SIZE:
-                raise self.damaged(cut.i, cut.j, "it is missing, and the manifest says that it was there")
+                raise self.damaged(cut.i, cut.j, GONE)
         elif not self.allow_missing:
             raise self.missing(cut.i, cut.j)
         cut.target[...] = self.layout.fill
@@ -200,11 +232,13 @@ class Chunks:
             f"of {m}, columns {columns.start}..{columns.stop - 1} of {n}"
         )
 
-    def damaged(self, i: int, j: int, reason: str) -> IntegrityError:
+    def damaged(self, i: int, j: int, reason: DamagedError) -> IntegrityError:
         """A chunk that is there and wrong, or gone although a manifest names it."""
+        changed = isinstance(reason, ChangedError)
+        again = f"; if the change was yours, run `rnla fingerprint {self.objects.url}` again" if changed else ""
         return IntegrityError(
             f"{self.where(i, j)}: this chunk is damaged: {reason}. Restore the chunk from a copy or write the array "
-            f"again; if the change was yours, run `rnla fingerprint {self.objects.url}` again where it has a manifest"
+            f"again{again}"
         )
 
     def missing(self, i: int, j: int, count: int = 1) -> IntegrityError:
@@ -218,6 +252,12 @@ class Chunks:
             f"allow_missing=True (--allow-missing), which reads missing chunks as {fill}, or record them once with "
             f"`rnla fingerprint --allow-missing {self.objects.url}`"
         )
+
+
+def _check_length(stored: Array, length: int | None) -> None:
+    if length is not None and stored.nbytes != length:
+        msg = f"its shard gives {stored.nbytes} bytes where {length} are expected"
+        raise DamagedError(msg)
 
 
 def room(shape: tuple[int, int], dtype: DType, scratch: Array | None) -> Array:

@@ -17,7 +17,7 @@ import numpy as np
 
 from rnla.arrays import Array
 from rnla.errors import IntegrityError
-from rnla.store.chains import CRC_BYTES, DamagedError
+from rnla.store.chains import CRC_BYTES, ChangedError
 from rnla.store.layout import Layout
 from rnla.store.objects import Objects, first_object
 
@@ -57,13 +57,13 @@ class Manifest:
         expected = int(self.sizes[i, j])
         if expected == ABSENT_SIZE:
             msg = "the manifest says that it was left out, and now it is there"
-            raise DamagedError(msg)
+            raise ChangedError(msg)
         if size != expected:
             msg = f"it has {size} bytes and the manifest says {expected}"
-            raise DamagedError(msg)
+            raise ChangedError(msg)
         if crc != (wanted := int(self.crc32c[i, j])):
             msg = f"its crc32c is {crc:08x} and the manifest says {wanted:08x}"
-            raise DamagedError(msg)
+            raise ChangedError(msg)
 
     def dumps(self) -> bytes:
         """The manifest as an npz file."""

@@ -140,18 +140,23 @@ class LocalObjects:
             return self.past_cache
         return PACES[self.root].hidden and not cached(handle, offset, nbytes)
 
-    def summed(self, piece: Piece, seal_bytes: int) -> tuple[int, int] | None:
-        """Size of a piece and the crc32c of all of it but the last bytes, in little memory; None where it is absent."""
+    def summed(self, piece: Piece, seal: Array) -> tuple[int, int] | None:
+        """Size of a piece and the crc32c of all of it but its end, which fills `seal`; None where it is absent.
+
+        It takes little memory. Of a piece shorter than `seal` nothing is read.
+        """
         with self._opened(piece.key) as handle:
             if handle is None:
                 return None
             size = os.fstat(handle).st_size if piece.length is None else piece.length
-            buffer, crc, left, offset = np.empty(IN_CACHE_BYTES, np.uint8), 0, max(0, size - seal_bytes), piece.start
+            buffer, crc, left, offset = np.empty(IN_CACHE_BYTES, np.uint8), 0, max(0, size - seal.nbytes), piece.start
             while left:
                 part = buffer[: min(left, buffer.nbytes)]
                 read_exactly(handle, offset, [part])
                 crc = google_crc32c.extend(crc, part)
                 left, offset = left - part.nbytes, offset + part.nbytes
+            if size >= seal.nbytes:
+                read_exactly(handle, offset, [seal])
             return size, crc
 
     @contextmanager

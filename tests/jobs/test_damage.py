@@ -78,7 +78,7 @@ DAMAGES = {  # damage, whether it takes a fingerprint to find it, words
     "truncated": (truncate, False, (*WHERE, "damaged", "1000 bytes", "Restore the chunk")),
     "empty": (empty, False, (*WHERE, "damaged", "0 bytes", "Restore the chunk")),
     "removed, with fingerprint": (remove, True, (*WHERE, "damaged", "the manifest says that it was there", "Restore")),
-    "truncated, with fingerprint": (truncate, True, (*WHERE, "damaged", "Restore the chunk", "rnla fingerprint")),
+    "truncated, with fingerprint": (truncate, True, (*WHERE, "damaged", "Restore the chunk")),
     "flipped bit": (flip, True, (*WHERE, "damaged", "crc32c", "Restore the chunk", "rnla fingerprint")),
     "swapped": (swap, True, ("chunk (7, 0)", ROWS, "damaged", "crc32c", "Restore the chunk")),
     "metadata": (change_metadata, True, ("rnla-manifest.npz", "other metadata", "restore the store")),

@@ -2,6 +2,7 @@
 
 import errno
 import pickle
+import tracemalloc
 from contextlib import suppress
 
 import numpy as np
@@ -177,6 +178,40 @@ def test_a_chunk_of_the_wrong_size_gets_no_fingerprint(tmp_path, change, name):
     with pytest.raises(IntegrityError, match=r"chunk \(1, 0\).*damaged.*bytes where"):
         fingerprint(tmp_path, allow_missing=True)
     assert not (tmp_path / "rnla-manifest.npz").exists()
+
+
+@pytest.mark.parametrize("damage", [flip, truncate])
+@pytest.mark.parametrize("codec", ["crc32c", "zstd+crc32c", "gzip", "transpose"])
+def test_a_chunk_that_cannot_be_decoded_gets_no_fingerprint(tmp_path, codec, damage):
+    damage(store(tmp_path, codec))
+    for place in places(tmp_path):
+        with pytest.raises(IntegrityError, match=r"chunk \(1, 0\).*damaged") as caught:
+            fingerprint(place)
+        assert "rnla fingerprint" not in str(caught.value)
+    assert not (tmp_path / MANIFEST_KEY).exists()
+
+
+def test_a_fingerprint_holds_one_chunk_a_thread(tmp_path):
+    values, threads = np.zeros((64, 1 << 17)), 2
+    zarr.create_array(tmp_path, data=values, chunks=(1, 1 << 17), config={"write_empty_chunks": True})
+    tracemalloc.start()
+    fingerprint(tmp_path, threads=threads)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 2 * threads * values[0].nbytes  # as stored and decoded
+
+
+def test_only_a_change_that_a_manifest_sees_is_cured_by_another_fingerprint(tmp_path):
+    file = store(tmp_path, "zstd+crc32c")
+    whole = file.read_bytes()
+    truncate(file)
+    with pytest.raises(IntegrityError, match=r"write the array again$"):
+        open_stored(tmp_path).read(*EVERYTHING)
+    file.write_bytes(whole)
+    fingerprint(tmp_path)
+    swap(file)
+    with pytest.raises(IntegrityError, match="if the change was yours, run `rnla fingerprint"):
+        open_stored(tmp_path).read(*EVERYTHING)
 
 
 def test_a_manifest_of_other_metadata_is_stale(tmp_path):
