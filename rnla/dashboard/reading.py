@@ -11,6 +11,9 @@ import numpy as np
 
 from rnla.arrays import Array
 from rnla.errors import StoreError
+from rnla.records import FORMAT
+from rnla.store.results import Result, read_result
+from rnla.sweeps.source import Resident, Source
 
 LEADING = 3  # modes that are drawn
 LONGEST_LINE = 4096  # entries; a longer vector is drawn as the range within each piece ...
@@ -76,77 +79,70 @@ class Shown:
         return drawn if self.is_pca else np.asarray(drawn * self.s[: drawn.shape[1]])
 
 
-def read_result(place: Path | str) -> Shown:
-    """The result at a path.
+def shown(place: Path | str) -> Shown:
+    """The result at a path, read strictly: small arrays compared with their hashes, chunks with their manifests.
 
     Raises
     ------
     StoreError
-        There is no result of rnla, or one of another format.
+        There is no result of rnla's svd or pca, or one of another format.
+    IntegrityError
+        An array is damaged.
     """
-    path = Path(place)
-    group, record = opened(path)
+    found = read_result(place)
+    record = checked_record(found, place)
     is_pca = record["pipeline"] == "pca"
-    s = whole(group, "singular_values" if is_pca else "s")
+    s = found.arrays["singular_values" if is_pca else "s"]
     norm = (record.get("certificate") or {}).get("frobenius_norm") or 0.0
-    ratio = whole(group, "explained_variance_ratio") if is_pca else (s / norm if norm > 0 else s * 0) ** 2
     return Shown(
-        path=path,
+        path=Path(place),
         record=record,
         s=s,
-        lower=whole(group, "lower"),
-        upper=whole(group, "upper"),
-        residuals=whole(group, "residuals"),
-        resolved=whole(group, "resolved").astype(bool),
-        shares=ratio,
-        rows=profile(group["scores" if is_pca else "U"], axis=0),
-        columns=profile(group["components" if is_pca else "Vt"], axis=1),
+        lower=found.arrays["lower"],
+        upper=found.arrays["upper"],
+        residuals=found.arrays["residuals"],
+        resolved=found.arrays["resolved"],
+        shares=found.arrays["explained_variance_ratio"] if is_pca else (s / norm if norm > 0 else s * 0) ** 2,
+        rows=side(found, "scores" if is_pca else "U", 0),
+        columns=side(found, "components" if is_pca else "Vt", 1),
     )
 
 
-def opened(path: Path) -> tuple[Any, dict[str, Any]]:
-    """The group and its record."""
-    import zarr
-
-    try:
-        group = zarr.open_group(path, mode="r")
-    except (FileNotFoundError, ValueError, TypeError) as error:
-        msg = f"there is no result at {path}: give the folder that 'rnla run' wrote ({error})"
-        raise StoreError(msg) from error
-    record = group.attrs.get("rnla")
-    if not isinstance(record, dict) or record.get("pipeline") not in {"svd", "pca"}:
-        msg = f"{path} is a Zarr group but not a result of rnla svd or pca: its attributes hold no record of one"
+def checked_record(found: Result, place: Path | str) -> dict[str, Any]:
+    """How the result was made, when it is one that a report can show."""
+    record: dict[str, Any] = found.attributes["rnla"]
+    if record.get("pipeline") not in {"svd", "pca"}:
+        msg = f"{place}: this is a result of {record.get('pipeline')!r}, and reports are made of svd and pca"
         raise StoreError(msg)
-    if record.get("format") != 1:
+    if record.get("format") != FORMAT:
         msg = (
-            f"{path} is a result of format {record.get('format')}; this rnla reads format 1: use the rnla that wrote it"
+            f"{place} is a result of format {record.get('format')}; this rnla reads format {FORMAT}: use the rnla that "
+            "wrote it"
         )
         raise StoreError(msg)
-    return group, dict(record)
+    return record
 
 
-def whole(group: Any, name: str) -> Array:
-    """A short array of the result."""
-    return np.asarray(group[name][...])
+def side(found: Result, name: str, axis: int) -> Profile:
+    """The leading vectors of a factor, which lie along one axis of its array."""
+    factor: Source = found.tall[name] if name in found.tall else Resident(found.arrays[name])
+    return profile(factor.transposed if axis else factor, found.dimensions[name][axis])
 
 
-def profile(array: Any, axis: int) -> Profile:
-    """The leading vectors of a factor that is `mode` along the other axis, from at most STRIPS reads of it."""
-    length, modes = array.shape[axis], min(LEADING, array.shape[1 - axis])
-    strips = list(strips_of(length, array.chunks[axis], array.shape[1 - axis] * array.dtype.itemsize))
+def profile(factor: Source, name: str) -> Profile:
+    """The leading columns of a factor (length, modes), from at most STRIPS reads of it."""
+    length, modes = factor.shape[0], min(LEADING, factor.shape[1])
+    strips = list(strips_of(length, factor.chunks[0], factor.shape[1] * factor.dtype.itemsize))
     seen = sum(strip.stop - strip.start for strip in strips)
     every = max(1, -(-seen // SAMPLES))
     parts, samples = [], []
     for strip in strips:
-        block = array[strip, :modes] if axis == 0 else array[:modes, strip].T
+        block = factor.read(strip, slice(0, modes))
         block = np.asarray(block.real, dtype=np.float64)  # (rows of the strip, modes)
         samples.append(block[(-strip.start) % every :: every])
         parts.append(pieces(block, strip.start, max(1, -(-length // BUCKETS)) if length > LONGEST_LINE else 1))
     xs, low, high = (np.concatenate(column, axis=-1) for column in zip(*parts, strict=True))
-    names = array.metadata.to_dict().get("dimension_names") or ("row", "column")
-    return Profile(
-        length, seen, xs, low, high, np.concatenate(samples), str(names[axis]), np.dtype(array.dtype).kind == "c"
-    )
+    return Profile(length, seen, xs, low, high, np.concatenate(samples), name, factor.dtype.kind == "c")
 
 
 def strips_of(length: int, chunk: int, row_bytes: int) -> Iterator[slice]:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from rnla.arrays import Array, spelt_bytes
-from rnla.dashboard import plots, words
+from rnla.dashboard import plots, reading, words
 from rnla.dashboard.page import Section, Table, document, figure, html, pair
-from rnla.dashboard.reading import Profile, Shown, read_result
+from rnla.dashboard.reading import Profile, Shown
 from rnla.dashboard.spelling import SIGMA, counted, duration, known, number, percent, times
 from rnla.errors import OutputError
 
@@ -36,10 +36,12 @@ def write_report(result_path: Path | str, html_path: Path | str, *, extras: Sequ
     ------
     StoreError
         There is no result at `result_path`.
+    IntegrityError
+        It is damaged.
     OutputError
         The file cannot be written.
     """
-    shown = read_result(result_path)
+    shown = reading.shown(result_path)
     page = document(words.title(shown), words.top(shown), [*extras, *sections(shown)])
     place = Path(html_path).resolve()
     try:

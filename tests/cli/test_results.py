@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 
+from rnla.errors import IntegrityError
+
 
 @pytest.fixture
 def result(command, store, tmp_path):
@@ -29,6 +31,14 @@ def test_html_is_written_and_named(command, result, tmp_path):
     done = command("show", result, "--html", tmp_path / "r.html")
     assert done.stderr == f"report: {tmp_path / 'r.html'}\n"
     assert "<html" in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+def test_a_damaged_result_is_told_as_such(command, result, tmp_path):
+    chunk = result / "scores" / "c" / "0" / "0"
+    chunk.write_bytes(chunk.read_bytes()[:-1] + b"x")
+    done = command("show", result, "--html", tmp_path / "r.html")
+    assert done.exit_code == IntegrityError.exit_code
+    assert "scores: key c/0/0" in done.stderr
 
 
 def test_a_tolerance_that_was_missed_is_told(command, store, tmp_path):

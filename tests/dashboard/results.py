@@ -1,10 +1,11 @@
-"""Result groups as `rnla run` writes them, made with plain Zarr."""
+"""Result groups as `rnla run` writes them."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
+
+from rnla.store.results import ResultWriter
 
 
 def certificate(s: np.ndarray, norm: float, **changes: Any) -> dict[str, Any]:
@@ -48,9 +49,9 @@ def record(pipeline: str, shape: tuple[int, int], proof: dict[str, Any]) -> dict
 
 def made_result(
     place: Path, shape: tuple[int, int] = (300, 80), k: int = 12, *, pipeline: str = "svd", dtype: str = "float32",
-    attributes: dict[str, Any] | None = None, **proof: Any,
+    attributes: dict[str, Any] | None = None, values: dict[str, float] | None = None, **proof: Any,
 ) -> Path:  # fmt: skip
-    """A result of a matrix with spectrum 100 / i, half of its modes resolved."""
+    """A result of a matrix with spectrum 100 / i, half of its modes resolved; `values` fill arrays by name."""
     rng = np.random.default_rng(7)
     m, n = shape
     s = 100.0 / np.arange(1, k + 1)
@@ -74,6 +75,8 @@ def made_result(
             "singular_values": (s, ("mode",)), "explained_variance": (s**2 / (m - 1), ("mode",)),
             "explained_variance_ratio": (s**2 / norm**2, ("mode",)), "mean": (np.zeros(n), ("column",)),
         }  # fmt: skip
+    for name, value in (values or {}).items():
+        arrays[name] = np.full_like(arrays[name][0], value), arrays[name][1]
     notes = record(pipeline, shape, certificate(s, norm, **proof)) | (attributes or {})
     write(place, arrays, notes, dtype)
     return place
@@ -82,9 +85,10 @@ def made_result(
 def write(
     place: Path, arrays: dict[str, tuple[np.ndarray, tuple[str, ...]]], notes: dict[str, Any], dtype: str
 ) -> None:
-    group = zarr.open_group(place, mode="w", attributes={"rnla": notes})
-    for name, (values, dimensions) in arrays.items():
-        kept = values.astype(dtype) if name in {"U", "Vt", "scores", "components"} else values
-        chunks = tuple(min(64, size) if label in {"row", "column"} else size
-                       for size, label in zip(kept.shape, dimensions, strict=True))  # fmt: skip
-        group.create_array(name, data=kept, chunks=chunks, dimension_names=dimensions)
+    tall = "U" if "U" in arrays else "scores"
+    values, dimensions = arrays.pop(tall)
+    writer = ResultWriter(str(place.with_name("making")), {tall: dimensions})
+    writer.tall(tall, values.shape, np.dtype(dtype), 64).write(slice(0, len(values)), values.astype(dtype))
+    for name, (small, names) in arrays.items():
+        writer.set(name, small.astype(dtype) if name in {"Vt", "components"} else small, names)
+    writer.publish(place, notes)

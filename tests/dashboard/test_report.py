@@ -3,6 +3,7 @@
 import re
 import tracemalloc
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ import zarr
 from rnla.dashboard.page import Section
 from rnla.dashboard.reading import LONGEST_LINE, SAMPLES, profile, strips_of
 from rnla.dashboard.report import write_report
-from rnla.errors import OutputError, StoreError
+from rnla.errors import IntegrityError, OutputError, StoreError
+from rnla.store.stored import open_stored
 from tests.dashboard.results import made_result
 
 VOID = {"meta", "br", "img", "link", "hr"}
@@ -113,13 +115,9 @@ def test_complex_factors_are_drawn_by_their_real_parts(tmp_path):
 
 @pytest.mark.parametrize("change", ["zeros", "infinite", "no_numbers"])
 def test_degenerate_numbers_are_drawn_and_spelt(tmp_path, change):
-    place = made_result(tmp_path / "r.zarr", pipeline="svd")
+    values = {"zeros": dict.fromkeys(("s", "lower", "upper"), 0.0), "infinite": {"upper": np.inf}}.get(change)
+    place = made_result(tmp_path / "r.zarr", pipeline="svd", values=values)
     group = zarr.open_group(place)
-    if change == "zeros":
-        for name in ("s", "lower", "upper"):
-            group[name][...] = 0.0
-    elif change == "infinite":
-        group["upper"][...] = np.inf
     record = dict(group.attrs["rnla"])
     record["certificate"] = record["certificate"] | {"spectral_bound": None, "frobenius_norm": 0.0}
     if change == "no_numbers":
@@ -144,14 +142,32 @@ def test_text_of_the_record_cannot_become_markup(tmp_path):
 
 
 def test_what_is_no_result_is_refused_with_the_cure(tmp_path):
-    with pytest.raises(StoreError, match="there is no result at"):
-        write_report(tmp_path / "absent.zarr", tmp_path / "r.html")
     zarr.open_group(tmp_path / "other.zarr", mode="w")
-    with pytest.raises(StoreError, match="not a result of rnla"):
-        write_report(tmp_path / "other.zarr", tmp_path / "r.html")
+    for name in ("absent.zarr", "other.zarr"):
+        with pytest.raises(StoreError, match=r"no result of rnla's.*check the path"):
+            write_report(tmp_path / name, tmp_path / "r.html")
     newer = made_result(tmp_path / "newer.zarr", attributes={"format": 2})
     with pytest.raises(StoreError, match="format 2"):
         write_report(newer, tmp_path / "r.html")
+    plugged = made_result(tmp_path / "plugged.zarr", attributes={"pipeline": "qr"})
+    with pytest.raises(StoreError, match="a result of 'qr', and reports are made of svd and pca"):
+        write_report(plugged, tmp_path / "r.html")
+
+
+def flip(chunk):
+    data = bytearray(chunk.read_bytes())
+    data[len(data) // 2] ^= 1
+    chunk.write_bytes(data)
+
+
+@pytest.mark.parametrize("harm", [flip, Path.unlink])
+@pytest.mark.parametrize("name", ["U/c/0/0", "Vt/c/0/0", "lower/c/0"])
+def test_a_damaged_array_is_refused_not_drawn(tmp_path, harm, name):
+    place = made_result(tmp_path / "r.zarr")
+    harm(place / name)
+    with pytest.raises(IntegrityError, match=name.split("/")[0]):
+        write_report(place, tmp_path / "r.html")
+    assert not (tmp_path / "r.html").exists()
 
 
 def test_place_that_cannot_be_written_is_named(tmp_path):
@@ -168,7 +184,7 @@ def test_tall_factor_is_read_by_strips_never_whole(tmp_path):
     for start in range(0, rows, 4096):
         array[start : start + 4096] = np.repeat(ramp[start : start + 4096, None], modes, axis=1)
     tracemalloc.start()
-    found = profile(array, axis=0)
+    found = profile(open_stored(array), "row")
     _, peak_bytes = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak_bytes < rows * modes * 4 / 2
