@@ -33,7 +33,11 @@ _COMMON = (
 )
 _PLAN_ONLY = (click.Option(["--graph"], metavar="FILE.svg", help="Draw the task graph of one sweep."),)
 _RUN_ONLY = (
-    click.Option(["--out"], metavar="RESULT", help="Where the result goes: a new path."),
+    click.Option(
+        ["--out"],
+        metavar="RESULT",
+        help="Where the result goes: a new path, outside of other stores; its folder is made if need be.",
+    ),
     click.Option(["--overwrite"], is_flag=True, help="Replace a result that rnla made; anything else is left alone."),
     click.Option(["--quiet", "-q"], is_flag=True, help="Say nothing but errors."),
 )

@@ -40,12 +40,17 @@ def local_target(target: str | os.PathLike[str]) -> Path:
 
 def root_attributes(folder: Path) -> dict[str, Any]:
     """Attributes in zarr.json of a folder; empty where there are none."""
+    attributes = _metadata(folder).get("attributes")
+    return attributes if isinstance(attributes, dict) else {}
+
+
+def _metadata(folder: Path) -> dict[str, Any]:
+    """What zarr.json of a folder says; empty where there is none."""
     try:
         metadata = json.loads((folder / "zarr.json").read_bytes())
     except (OSError, ValueError):
         return {}
-    attributes = metadata.get("attributes") if isinstance(metadata, dict) else None
-    return attributes if isinstance(attributes, dict) else {}
+    return metadata if isinstance(metadata, dict) else {}
 
 
 def made_by_rnla(folder: Path) -> bool:
@@ -60,8 +65,11 @@ def check_target(target: str | os.PathLike[str], *, overwrite: bool = False) -> 
     ------
     OutputExistsError
         Something is there, and `overwrite` was not given or it was not made by rnla.
+    OutputError
+        The path lies inside an array, or a group that rnla did not make.
     """
     path = local_target(target)
+    _refuse_inside(path)
     if not os.path.lexists(path):
         return path
     if not made_by_rnla(path):
@@ -74,6 +82,24 @@ def check_target(target: str | os.PathLike[str], *, overwrite: bool = False) -> 
         msg = f"{path}: there is a result already; choose another path, or give overwrite=True (--overwrite)"
         raise OutputExistsError(msg)
     return path
+
+
+def _refuse_inside(path: Path) -> None:
+    """Nothing is put into an array, nor into a group of others."""
+    inside = Path(os.path.realpath(path.parent))
+    for folder in (inside, *inside.parents):
+        if _has(folder, ".zarray") or _metadata(folder).get("node_type") == "array":
+            kind = "an array"
+        elif _has(folder, "zarr.json", ".zgroup") and MARKER not in root_attributes(folder):
+            kind = "a Zarr group that rnla did not make"
+        else:
+            continue
+        msg = f"{path}: {folder} is {kind}, and rnla puts nothing into it; choose a path outside of it"
+        raise OutputError(msg)
+
+
+def _has(folder: Path, *names: str) -> bool:
+    return any(os.path.lexists(folder / name) for name in names)
 
 
 def publish(work: str | os.PathLike[str], target: str | os.PathLike[str], *, overwrite: bool = False) -> Path:

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, Optional
 
 import numpy as np
@@ -24,6 +25,7 @@ from rnla.errors import (
 )
 from rnla.jobs.pipelines import configured, names, pipeline, pipelines
 from rnla.jobs.running import plan_job, run_job
+from rnla.store.rechunk import rechunk
 from tests.faults import reads, watched
 from tests.jobs.attempts import Job, Moment, files, killed
 from tests.jobs.conftest import SMALL, K
@@ -139,6 +141,7 @@ def test_what_is_no_matrix_is_refused(tmp_path):
 
 PLUGIN = """
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 from rnla_pipelines import svd
 
@@ -317,6 +320,41 @@ def test_the_store_itself_is_no_place_for_its_result(store, tmp_path):
     with pytest.raises(OutputExistsError):
         run_job("svd", store.path, store.path, SMALL, overwrite=True)
     assert files(store.path) == before
+
+
+def group_of_others(place, version):
+    zarr.create_group(place, zarr_format=version)
+    return place
+
+
+def array_of_others(place, version):
+    zarr.create_array(place, data=np.eye(3), zarr_format=version)
+    return place
+
+
+def array_of_ours(place, version):
+    run_job("svd", np.eye(5), place, {"k": 1})
+    return place / "U"
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("made", [group_of_others, array_of_others, array_of_ours])
+def test_nothing_is_written_into_a_store_of_others(store, tmp_path, made, version):
+    inside = made(tmp_path / "b.zarr", version)
+    (tmp_path / "link").symlink_to(inside)
+    before = files(tmp_path / "b.zarr")
+    for place in (inside / "x", inside / "deep" / "x", tmp_path / "link" / "x"):
+        for write in (partial(run_job, "svd", store.path, options=SMALL), partial(rechunk, store.path)):
+            with pytest.raises(OutputError, match=r"puts nothing into it; choose a path outside of it") as caught:
+                write(place)
+            assert str(inside) in str(caught.value)
+    assert files(tmp_path / "b.zarr") == before
+
+
+def test_a_result_may_lie_in_a_group_of_rnla_and_beside_stores(store, tmp_path):
+    first = run_job("svd", store.path, tmp_path / "new" / "folder" / "a", SMALL).path
+    for place in (first / "inner", first.parent / "b"):
+        assert np.array_equal(rnla.load(run_job("svd", store.path, place, SMALL).path).s, rnla.load(first).s)
 
 
 def test_another_result_of_rnla_is_replaced_only_when_told_to(store, tmp_path):
