@@ -35,8 +35,10 @@ def now() -> str:
 
 
 def input_record(A: Matrix) -> dict[str, Any]:
-    """What the data was, and whether its bytes were checked."""
+    """What the data was, whether its bytes were checked, and how many of its chunks are not there."""
     identity = dict(A.source.identity)
+    if hasattr(A.source, "absent_chunks"):
+        identity["absent_chunks"] = A.source.absent_chunks
     identity["input_verified"] = bool(getattr(A.source, "verified", False))
     return identity
 

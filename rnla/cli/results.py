@@ -90,7 +90,11 @@ def _told_input(given: Mapping[str, Any]) -> list[tuple[str, str]]:
         return []
     shape = " x ".join(f"{size:,}" for size in given.get("shape", ()))
     checked = "every chunk checked" if given.get("input_verified") else "not verified: it has no fingerprint"
-    return [("input", f"{given.get('url', 'in memory')}, {shape} {given.get('dtype', '')}; {checked}")]
+    rows = [("input", f"{given.get('url', 'in memory')}, {shape} {given.get('dtype', '')}; {checked}")]
+    if (absent := given.get("absent_chunks", 0)) != 0:
+        count = "not counted" if absent is None else counted(absent, "chunk")
+        rows.append(("absent", f"{count}, read as the fill value of the store"))
+    return rows
 
 
 def told_certificate(proof: Mapping[str, Any]) -> list[tuple[str, str]]:

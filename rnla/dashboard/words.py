@@ -79,7 +79,7 @@ def how_wrong(shown: Shown) -> str:
         f"by more than {number(c.get('spectral_bound'), 3)} (spectral norm), and each singular value lies in its "
         f"interval: {resolution(shown)}.</p>"
     )
-    return sentence + tolerance(shown) + unverified(shown)
+    return sentence + tolerance(shown) + absent(shown) + unverified(shown)
 
 
 def resolution(shown: Shown) -> str:
@@ -113,6 +113,15 @@ def tolerance(shown: Shown) -> str:
         f"<p>The relative error asked for, {asked}, <b class='bad'>was not reached</b>: allow more passes, or a "
         "larger k.</p>"
     )
+
+
+def absent(shown: Shown) -> str:
+    """A caution when chunks were read that are not there."""
+    count = (shown.record.get("input") or {}).get("absent_chunks", 0)
+    if count == 0:
+        return ""
+    many = "not counted" if count is None else counted(count, "chunk")
+    return f"<p class='sub'>Absent from the store, and read as its fill value as was asked for: {many}.</p>"
 
 
 def unverified(shown: Shown) -> str:

@@ -6,6 +6,7 @@ chunk (sixteen stored ones over a network), nothing for plain chunks of whole ro
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -125,6 +126,29 @@ class Chunks:
         if proven:
             self.layout.chain.decode(stored)
         return stored.nbytes, stored_crc(stored, checksummed=self.layout.chain.checksummed)
+
+    def absent(self) -> int | None:
+        """Chunks that are read as the fill value; None where counting them would take a request for each."""
+        if self.manifest is not None:
+            return self.manifest.absent
+        if not self.allow_missing:
+            return 0
+        if not isinstance(self.objects, LocalObjects):
+            return None
+        files, count = self.objects, 0
+        for run in self.runs(1):
+            indexes: dict[str, Array | None] = {}
+            pieces = (self._piece(i, j, indexes) for i, j in run)
+            count += sum(piece is None or not os.path.lexists(files.path(piece.key)) for piece in pieces)
+        return count
+
+    def runs(self, length: int) -> Iterator[list[tuple[int, int]]]:
+        """All chunks in groups: those of a shard, or so many neighbours in a row of chunks."""
+        (down, across), shards = self.layout.grid, self.layout.shards
+        height, width = shards.counts if shards else (1, length)
+        for i in range(0, down, height):
+            for j in range(0, across, width):
+                yield [(p, q) for p in range(i, min(i + height, down)) for q in range(j, min(j + width, across))]
 
     def _cuts(self, r0: int, c0: int, out: Array) -> Iterator[Cut]:
         (height, width), (R, C) = out.shape, self.layout.chunks

@@ -127,20 +127,11 @@ def _difference(reader: Chunks, manifest: Manifest, sizes: Array, crc32c: Array,
     return str(reader.damaged(i, j, DamagedError("it changed while it was read")))
 
 
-def _runs(reader: Chunks) -> Iterator[list[tuple[int, int]]]:
-    """Chunks in groups for one thread each: those of a shard, or neighbours in a row of chunks."""
-    down, across = reader.layout.grid
-    height, width = reader.layout.shards.counts if reader.layout.shards else (1, RUN)
-    for i in range(0, down, height):
-        for j in range(0, across, width):
-            yield [(p, q) for p in range(i, min(i + height, down)) for q in range(j, min(j + width, across))]
-
-
 def _each(
     reader: Chunks, threads: int, progress: Progress | None, work: Callable[[Entries], Any]
 ) -> Iterator[tuple[Entries, Any]]:
     """(run, work(run)) for every run, a bounded number of them ahead."""
-    total, done, runs = reader.layout.grid[0] * reader.layout.grid[1], 0, _runs(reader)
+    total, done, runs = reader.layout.grid[0] * reader.layout.grid[1], 0, reader.runs(RUN)
     with ThreadPoolExecutor(threads) as pool:
         while batch := list(islice(runs, 64 * threads)):
             for run, answer in zip(batch, pool.map(work, batch), strict=True):

@@ -68,6 +68,11 @@ class Stored:
         return self.reader.allow_missing
 
     @property
+    def absent_chunks(self) -> int | None:
+        """Chunks that are read as the fill value; None where that is not known without asking for each."""
+        return self.reader.absent()
+
+    @property
     def identity(self) -> dict[str, Any]:
         """What the data is, as plain JSON."""
         layout = self.reader.layout

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -39,6 +41,15 @@ def test_a_damaged_result_is_told_as_such(command, result, tmp_path):
     done = command("show", result, "--html", tmp_path / "r.html")
     assert done.exit_code == IntegrityError.exit_code
     assert "scores: key c/0/0" in done.stderr
+
+
+def test_chunks_that_were_absent_are_told(command, store, tmp_path):
+    Path(store, "c/1/0").unlink()
+    line = ["--k", 2, "--allow-missing", "--out", tmp_path / "r.zarr", "--quiet"]
+    assert command("run", "svd", store, *line).exit_code == 0
+    done = command("show", tmp_path / "r.zarr", "--html", tmp_path / "r.html")
+    assert "1 chunk, read as the fill value" in done.stdout
+    assert "as was asked for: 1 chunk." in (tmp_path / "r.html").read_text(encoding="utf-8")
 
 
 def test_a_tolerance_that_was_missed_is_told(command, store, tmp_path):
