@@ -20,7 +20,7 @@ from rnla.algorithms.results import Cost
 from rnla.arrays import DType, spelt_bytes
 from rnla.cluster.resources import refuse_if_too_large, resources
 from rnla.errors import ConfigError, DoesNotFitError, IntegrityError, OutputExistsError
-from rnla.jobs.checkpoints import FileCheckpoints
+from rnla.jobs.checkpoints import FileCheckpoints, checkpoint_bytes
 from rnla.jobs.folders import CHANGE, JobFolder, differences
 from rnla.jobs.pipelines import Pipeline, Place, configured, pipeline
 from rnla.opening import open_matrix
@@ -285,10 +285,12 @@ def _refuse_full_disk(plan: Plan, folder: JobFolder) -> None:
     place = next(parent for parent in folder.root.parents if parent.exists())
     free = shutil.disk_usage(place).free
     kept = sum(file.stat().st_size for file in folder.work.rglob("*") if file.is_file()) if folder.work.exists() else 0
-    needed = plan.output_bytes + plan.scratch_bytes - kept
+    states = checkpoint_bytes(plan)
+    needed = plan.output_bytes + plan.scratch_bytes + states - kept
     if needed > free:
         msg = (
-            f"the result needs {spelt_bytes(plan.output_bytes)} and {spelt_bytes(plan.scratch_bytes)} more while it is "
-            f"made, but {place} has only {spelt_bytes(free)} free; choose a larger disk or a smaller k"
+            f"the result needs {spelt_bytes(plan.output_bytes)}, and while it is made "
+            f"{spelt_bytes(plan.scratch_bytes)} more and {spelt_bytes(states)} for checkpoints, but {place} has only "
+            f"{spelt_bytes(free)} free; choose a larger disk or a smaller k"
         )
         raise DoesNotFitError(msg)

@@ -29,7 +29,8 @@ from rnla.errors import (
     StorageFullError,
     StoreError,
 )
-from rnla.jobs.running import run_job
+from rnla.jobs.checkpoints import checkpoint_bytes
+from rnla.jobs.running import plan_job, run_job
 from rnla.store.manifest import fingerprint
 from rnla.sweeps.retries import ATTEMPTS
 from tests.faults import Fault, reads, watched
@@ -378,6 +379,36 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_read(store, tmp_pat
         assert list(small.iterdir()) == []
         resized(small, 400 * PAGE)
         assert run_job("svd", A, small / "out", SMALL).status == "ok"
+
+
+def on_disk(folder):
+    """Bytes in the files under a folder."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+@pytest.mark.parametrize("method", ["gram", "krylov", "subspace"])
+@pytest.mark.parametrize("shape", [(900, 400), (400, 900)])
+def test_no_job_takes_more_disk_than_it_was_checked_for(tmp_path, monkeypatch, method, shape):
+    sizes = [0]
+    monkeypatch.setattr(os, "fsync", lambda _handle: sizes.append(on_disk(tmp_path / "room")))  # when most is there
+    broad = kept(np.random.default_rng(1).standard_normal(shape), tmp_path / "b.zarr", (100, 100))
+    options = {"k": 20, "method": method, "passes": 5}
+    promised = plan_job("svd", broad.path, options)
+    run_job("svd", broad.path, tmp_path / "room" / "out", options)
+    record = 24 << 10  # and what has one entry a mode
+    assert max(sizes) <= promised.output_bytes + promised.scratch_bytes + checkpoint_bytes(promised) + record
+    assert max(sizes) > promised.output_bytes + promised.scratch_bytes + record
+
+
+def test_the_disk_is_checked_for_checkpoints_too(store, tmp_path, monkeypatch):
+    plan = plan_job("svd", store.path, SMALL)
+    room = plan.output_bytes + plan.scratch_bytes + checkpoint_bytes(plan)
+    free = Usage(room, 0, room - 1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _place: free)
+    with pytest.raises(DoesNotFitError, match=r"more and .* for checkpoints, but .* free; choose a larger disk"):
+        store.job(tmp_path / "out").run()
+    free = Usage(room, 0, room)
+    assert store.job(tmp_path / "out").run().status == "ok"
 
 
 def test_a_disk_that_fills_at_any_page_is_told_and_with_room_the_job_goes_on(store, undamaged, tmp_path, monkeypatch):
