@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
@@ -20,10 +23,12 @@ EXIT_CODES = {
     5: "does not fit the memory or disk space there is; the message has the cure",
     6: "the result cannot be written: taken, locked, disk full",
     7: "the cluster lost the work; the same command again resumes",
-    130: "interrupted; the same command again resumes",
+    130: "interrupted (Ctrl-C); the same command again resumes",
+    143: "terminated (SIGTERM); the same command again resumes",
 }
 TOLERANCE_NOT_MET = 3
 INTERRUPTED = 130
+TERMINATED = 143
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -53,6 +58,27 @@ def json_option(command: Command) -> Command:
     )(command)
 
 
+class TerminatedError(KeyboardInterrupt):
+    """SIGTERM came: the work ends as by Ctrl-C."""
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Inside, SIGTERM is raised in the main thread."""
+
+    def ended(_signal: int, _frame: Any) -> None:
+        raise TerminatedError
+
+    if threading.current_thread() is not threading.main_thread():  # where Python allows no handlers
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, ended)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
 class Door(click.Group):
     """A group that ends with the exit code of the error, and without a traceback."""
 
@@ -63,13 +89,16 @@ class Door(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command named on the command line."""
         try:
-            return super().invoke(ctx)
+            with terminable():
+                return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit):
             raise
-        except (KeyboardInterrupt, click.Abort):
-            resumes = "; the same command again resumes" if ctx.invoked_subcommand == "run" else ""
-            click.echo(f"interrupted{resumes}", err=True)
-            ctx.exit(INTERRUPTED)
+        except (KeyboardInterrupt, click.Abort) as error:
+            terminated = isinstance(error, TerminatedError)
+            kept = "; finished sweeps are kept, the same command again resumes"
+            resumes = kept if ctx.invoked_subcommand == "run" else ""
+            click.echo(f"{'terminated' if terminated else 'interrupted'}{resumes}", err=True)
+            ctx.exit(TERMINATED if terminated else INTERRUPTED)
         except Exception as error:
             if ctx.meta.get("rnla.debug") or (isinstance(error, OSError) and error.errno == errno.EPIPE):
                 raise

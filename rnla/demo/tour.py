@@ -169,7 +169,11 @@ def factorised(story: Story, store: Path, out: Path, limit_bytes: int) -> int:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as process:  # noqa: S603
         if process.stdout is None:
             raise AssertionError
-        return followed(story, map(json.loads, process.stdout))
+        try:
+            return followed(story, map(json.loads, process.stdout))
+        except BaseException:
+            process.terminate()
+            raise
 
 
 def environment() -> dict[str, str]:

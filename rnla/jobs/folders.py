@@ -1,7 +1,7 @@
 """The folder of a job, beside its result: the record as plain JSON, the lock, checkpoints, and what is being made.
 
 .NAME.rnla/spec.json            written once: pipeline, configuration, the input's identity
-.NAME.rnla/attempts/0001.json   one for each start: host, process, time
+.NAME.rnla/attempts/0001.json   one for each start: host, process, time; how and when it ended, unless it was killed
 .NAME.rnla/final.json           written once: how it ended
 .NAME.rnla/lock                 held by the process at work, let go by the system when it dies
 .NAME.rnla/work/                checkpoints, scratch and the unpublished result; removed when it is published
@@ -116,9 +116,23 @@ class JobFolder:
             write_json(self.root / "spec.json", spec)
         for folder in (self.group, self.scratch, self.root / "attempts"):
             folder.mkdir(parents=True, exist_ok=True)
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """Inside, this process is at work; how it ends is written into the record, as far as it can be."""
         number = len(list((self.root / "attempts").glob("*.json"))) + 1
+        file = self.root / "attempts" / f"{number:04}.json"
         start = {"host": socket.gethostname(), "process": os.getpid(), "started": now()}
-        write_json(self.root / "attempts" / f"{number:04}.json", start)
+        write_json(file, start)
+        how = {"status": "done"}
+        try:
+            yield
+        except BaseException as error:
+            how = _how_it_failed(error)
+            raise
+        finally:
+            with suppress(OSError):
+                write_json(file, start | how | {"ended": now()})
 
     def finish(self, how: dict[str, Any]) -> None:
         """Write the end of the record, and remove what was only for the way; the result stands, so nothing fails."""
@@ -134,6 +148,12 @@ class JobFolder:
             (self.root / name).unlink(missing_ok=True)
         shutil.rmtree(self.root / "attempts", ignore_errors=True)
         shutil.rmtree(self.work, ignore_errors=True)
+
+
+def _how_it_failed(error: BaseException) -> dict[str, str]:
+    if not isinstance(error, Exception):  # Ctrl-C, SIGTERM
+        return {"status": "interrupted"}
+    return {"status": "failed", "error": type(error).__name__, "message": str(error)}
 
 
 def differences(spec: dict[str, Any], known: dict[str, Any]) -> str:

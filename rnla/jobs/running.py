@@ -188,38 +188,44 @@ def _worked(
     data = str(spec["input"].get(CHANGE))
     facts = {fact: value for fact, value in spec["input"].items() if fact != CHANGE}
     folder.begin({**spec, "input": facts}, overwrite=overwrite)
-    tall = {name: cast("tuple[str, str]", named(pair, A.labels)) for name, pair in chosen.tall.items()}
-    writer = ResultWriter(str(folder.group), tall)
-    checkpoints = FileCheckpoints(folder.state, data, watcher.swept, A.meter, clock)
-    resumed = checkpoints.sweeps()
-    delivered = chosen.run(A, config, Place(Desk(writer, Scratch(str(folder.scratch))), checkpoints))
-    for name, (array, dimensions) in delivered.arrays.items():
-        writer.set(name, array, named(dimensions, A.labels))
-    for name, values in coordinates(A.labels).items():
-        if name not in delivered.arrays and name not in tall and name.isidentifier():
-            writer.set(name, values, (name,))
+    with folder.attempt():
+        tall = {name: cast("tuple[str, str]", named(pair, A.labels)) for name, pair in chosen.tall.items()}
+        writer = ResultWriter(str(folder.group), tall)
+        checkpoints = FileCheckpoints(folder.state, data, watcher.swept, A.meter, clock)
+        resumed = checkpoints.sweeps()
+        delivered = chosen.run(A, config, Place(Desk(writer, Scratch(str(folder.scratch))), checkpoints))
+        for name, (array, dimensions) in delivered.arrays.items():
+            writer.set(name, array, named(dimensions, A.labels))
+        for name, values in coordinates(A.labels).items():
+            if name not in delivered.arrays and name not in tall and name.isidentifier():
+                writer.set(name, values, (name,))
+        made = Made(
+            chosen.name,
+            spec["config"],
+            plan,
+            cost_of(A, perf_counter() - clock + checkpoints.seconds_before),
+            delivered.certificate,
+            delivered.method,
+            _same_input(A, spec["input"]),
+            started,
+        )
+        record = made.attributes() | {"spec_digest": digest(spec), "resumed_sweeps": resumed}
+        writer.publish(folder.target, record, overwrite=overwrite)
+        status = delivered.certificate.status
+        folder.finish({"status": status, "finished": now()})
+        return Outcome(folder.target, status, reused=False, resumed_sweeps=resumed, attributes=record)
+
+
+def _same_input(A: Matrix, before: Mapping[str, Any]) -> dict[str, Any]:
+    """The record of the input, which must be what it was before the sweeps."""
     seen = input_record(A)
-    if any(seen.get(fact) != value for fact, value in spec["input"].items()):
+    if any(seen.get(fact) != value for fact, value in before.items()):
         msg = (
-            f"{spec['input'].get('url', 'the input')}: the store was written to while this job read it, so the sweeps "
-            "did not see one matrix; run the same command again when nobody writes to it"
+            f"{before.get('url', 'the input')}: the store was written to while this job read it, so the sweeps did not "
+            "see one matrix; run the same command again when nobody writes to it"
         )
         raise IntegrityError(msg)
-    made = Made(
-        chosen.name,
-        spec["config"],
-        plan,
-        cost_of(A, perf_counter() - clock + checkpoints.seconds_before),
-        delivered.certificate,
-        delivered.method,
-        seen,
-        started,
-    )
-    record = made.attributes() | {"spec_digest": digest(spec), "resumed_sweeps": resumed}
-    writer.publish(folder.target, record, overwrite=overwrite)
-    status = delivered.certificate.status
-    folder.finish({"status": status, "finished": now()})
-    return Outcome(folder.target, status, reused=False, resumed_sweeps=resumed, attributes=record)
+    return seen
 
 
 def cost_of(A: Matrix, seconds: float) -> Cost:

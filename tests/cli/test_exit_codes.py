@@ -65,12 +65,13 @@ def test_a_process_ends_with_that_code_and_without_a_traceback(case, process, li
     assert case != "NaN in the data" or "(123, 4)" in done.stderr
 
 
-def test_interrupt_ends_with_130_and_one_line(store, tmp_path):
+@pytest.mark.parametrize(("signal", "code", "word"), [("SIGINT", 130, "interrupted"), ("SIGTERM", 143, "terminated")])
+def test_a_signal_ends_with_its_code_and_one_line(store, tmp_path, signal, code, word):
     program = (
         "import os, signal, sys, time\n"
         "import rnla.jobs.running\n"
         "def run_job(*a, **k):\n"
-        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        f"    os.kill(os.getpid(), signal.{signal})\n"
         "    time.sleep(30)\n"
         "rnla.jobs.running.run_job = run_job\n"
         "from rnla.cli import main\n"
@@ -78,8 +79,8 @@ def test_interrupt_ends_with_130_and_one_line(store, tmp_path):
     )
     line = [sys.executable, "-c", program, "run", "svd", store, "--k", "3", "--out", str(tmp_path / "r.zarr")]
     done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == 130
-    assert done.stderr == "interrupted; the same command again resumes\n"
+    assert done.returncode == code
+    assert done.stderr == f"{word}; finished sweeps are kept, the same command again resumes\n"
 
 
 def test_unexpected_errors_are_one_line_unless_debug(store, command, monkeypatch):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from datetime import datetime
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import xarray
 
 import rnla
 import rnla.store.manifest
+from rnla.errors import IntegrityError
 from rnla.jobs.running import Silence, plan_job, run_job
 from tests.backends import IN_PARTS
 from tests.faults import passes_read, watched
@@ -342,6 +344,30 @@ def test_the_folder_of_a_job_tells_how_it_went(store, tmp_path):
     assert json.loads((job.folder / "final.json").read_text())["status"] == "ok"
     assert json.loads((job.folder / "spec.json").read_text())["config"]["k"] == K
     assert [path.name for path in (job.folder / "attempts").iterdir()] == ["0001.json"]
+
+
+class Stopper(Silence):
+    """Raises an error after its first sweep."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def swept(self, sweeps_done):
+        raise self.error
+
+
+def test_each_attempt_tells_how_and_when_it_ended(store, tmp_path):
+    job = store.job(tmp_path / "out.zarr", method="krylov", oversample=9)
+    for error in (IntegrityError("chunk lost"), KeyboardInterrupt()):
+        with pytest.raises(type(error)):
+            job.run(Stopper(error))
+    assert job.run().resumed_sweeps == 2
+    told = [json.loads((job.folder / "attempts" / f"000{i}.json").read_text()) for i in (1, 2, 3)]
+    assert [record["status"] for record in told] == ["failed", "interrupted", "done"]
+    assert (told[0]["error"], told[0]["message"]) == ("IntegrityError", "chunk lost")
+    times = [datetime.fromisoformat(record[name]) for record in told for name in ("started", "ended")]
+    assert times == sorted(times)
+    assert all(time.tzinfo for time in times)
 
 
 def test_a_tolerance_that_is_missed_is_published_and_says_so(store, tmp_path):
