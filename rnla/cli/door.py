@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -29,6 +30,13 @@ EXIT_CODES = {
 TOLERANCE_NOT_MET = 3
 INTERRUPTED = 130
 TERMINATED = 143
+
+_FLAGS = (
+    (r"\w+=True \((--[a-z-]+)\)", r"\1"),  # overwrite=True (--overwrite)
+    (r"\bmissing='([a-z-]+)'", r"--missing \1"),
+    (r"\bmemory_bytes\b", "--memory"),
+    (r"\bpanel_bytes\b", "--panel"),
+)
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -105,12 +113,19 @@ class Door(click.Group):
             ctx.exit(_told(error, as_json=bool(ctx.meta.get("rnla.json"))))
 
 
+def in_flags(message: str) -> str:
+    """A message of the library, the arguments it names turned into flags."""
+    for argument, flag in _FLAGS:
+        message = re.sub(argument, flag, message)
+    return message
+
+
 def _told(error: Exception, *, as_json: bool) -> int:
     """Say what went wrong; returns the exit code."""
-    kind, message, code = type(error).__name__, str(error), getattr(error, "exit_code", 1)
+    kind, message, code = type(error).__name__, in_flags(str(error)), getattr(error, "exit_code", 1)
     if not isinstance(error, RnlaError):
         message, code = f"unexpected {kind}: {message}. This is a defect in rnla; --debug shows where", 1
     click.echo(f"error: {message}", err=True)
     if as_json:
-        click.echo(json.dumps({"status": "error", "error": kind, "message": str(error), "exit_code": code}))
+        click.echo(json.dumps({"status": "error", "error": kind, "message": in_flags(str(error)), "exit_code": code}))
     return int(code)

@@ -13,7 +13,7 @@ from rnla.cli.clusters import Place, opened
 from rnla.cli.door import TOLERANCE_NOT_MET, debug_option, json_option
 from rnla.cli.jobfile import JobFile, job_file
 from rnla.cli.options import given_options, pipeline_options, size
-from rnla.cli.output import print_json, print_rows
+from rnla.cli.output import print_json, print_rows, singular
 from rnla.errors import ConfigError, DoesNotFitError, OutputError, RequestError
 
 if TYPE_CHECKING:
@@ -144,6 +144,9 @@ def _plan(pipeline: Any, parameters: dict[str, Any]) -> None:
     job, options, place = _settled(pipeline, parameters)
     store = _wanted(parameters["store"], job.store, "the STORE that holds the matrix")
     limit = parameters["memory"] or parameters["worker_memory"]
+    if parameters["graph"] and not parameters["graph"].lower().endswith(".svg"):
+        msg = f"--graph {parameters['graph']}: the graph is drawn as SVG; give a file name that ends in .svg"
+        raise RequestError(msg)
     with opened(place):
         promised = plan_job(pipeline.name, store, options, threads=place.threads, memory_bytes=limit)
         found = resources(active_runner(place.threads), limit)
@@ -160,7 +163,7 @@ def _plan(pipeline: Any, parameters: dict[str, Any]) -> None:
 
 def _rows(table: str) -> list[tuple[str, str]]:
     """Names and values of a plan, which prints itself as 'name  value' lines."""
-    return [(line[:12].strip(), line[13:]) for line in table.splitlines()]
+    return [(line[:12].strip(), singular(line[13:])) for line in table.splitlines()]
 
 
 def _refuse(promised: Plan, found: Resources) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,11 @@ def print_rows(rows: Rows, title: str = "", *, stderr: bool = False) -> None:
     if title:
         out.print(f"[bold]{escape(title)}[/bold]")
     out.print(table)
+
+
+def singular(text: str) -> str:
+    """The text with '1 spans' as '1 span'."""
+    return re.sub(r"(?<![\d,.])1 (span|sweep|task|thread)s\b", r"1 \1", text)
 
 
 def counted(number: int, noun: str) -> str:

@@ -68,8 +68,9 @@ def _facts(found: Found) -> dict[str, Any]:
         "objects_expected": _objects_expected(found),
         "manifest": manifest,
         "swept_along": "columns" if turned else "rows",
-        "panel_rows": geometry.panel_rows,
+        "panel_rows": min(geometry.panel_rows, geometry.rows),
         "panel_bytes": geometry.panel_bytes,
+        "panel_parts": len(geometry.parts()),
         "panels": -(-geometry.rows // max(1, geometry.panel_rows)),
         "spans": len(geometry.spans()),
         "pass": {
@@ -133,6 +134,7 @@ def _told_facts(facts: dict[str, Any]) -> list[tuple[str, str]]:
     one = facts["pass"]
     twice = "" if one["reads"] == 1 else ", read twice: whole strips do not fit; `rnla rechunk` to panels halves it"
     panels = f"{facts['panels']:,} of {facts['panel_rows']:,} {facts['swept_along']}"
+    parts = f", read in {facts['panel_parts']:,} parts" if facts["panel_parts"] > 1 else ""
     rows = [
         ("matrix", f"{m:,} x {n:,} {facts['dtype']}, multiplied in {facts['precision']}"),
         *((("dimensions", ", ".join(names)),) if names else ()),
@@ -141,7 +143,7 @@ def _told_facts(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("chunks", f"{r:,} x {c:,}, {spelt_bytes(facts['chunk_bytes'])} each; {_grid(down, across)}{_there(facts)}"),
         ("manifest", _told_manifest(facts)),
         ("swept along", f"its {facts['swept_along']}"),
-        ("panels", f"{panels}, {spelt_bytes(facts['panel_bytes'])} each, in {counted(facts['spans'], 'span')}"),
+        ("panels", f"{panels}{parts}, {spelt_bytes(facts['panel_bytes'])} each, in {counted(facts['spans'], 'span')}"),
         ("one pass", f"{spelt_bytes(one['bytes'])} in {counted(one['tasks'], 'task')}{twice}"),
     ]
     if facts["shards"]:

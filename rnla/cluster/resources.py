@@ -62,8 +62,9 @@ def available_bytes() -> int:
 def refuse_if_too_large(peak_bytes: int, found: Resources, cure: str) -> None:
     """DoesNotFitError when the plan's peak exceeds a worker's limit."""
     if peak_bytes > found.limit_bytes:
+        threads = "1 thread" if found.threads == 1 else f"{found.threads} threads"
         msg = (
-            f"the plan needs {spelt_bytes(peak_bytes)} in each worker process ({found.threads} threads), but only "
+            f"the plan needs {spelt_bytes(peak_bytes)} in each worker process ({threads}), but only "
             f"{spelt_bytes(found.limit_bytes)} is allowed. {cure}"
         )
         raise DoesNotFitError(msg)

@@ -193,7 +193,7 @@ def details(plan: Mapping[str, Any]) -> str:
         ("panel", f"{plan['panel_rows']:,} rows, {spelt_bytes(plan.get('panel_bytes', 0))}")
         if plan.get("panel_rows")
         else None,
-        ("tasks", f"{plan['tasks']:,} in {plan.get('spans', 0):,} spans") if plan.get("tasks") else None,
+        ("tasks", f"{plan['tasks']:,} in {counted(plan.get('spans', 0), 'span')}") if plan.get("tasks") else None,
         ("threads", str(plan["threads"])) if plan.get("threads") else None,
         ("arithmetic", f"{number(plan['flops'], 3)} operations") if plan.get("flops") else None,
         *(("note", str(note)) for note in plan.get("notes") or ()),

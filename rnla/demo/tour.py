@@ -17,7 +17,8 @@ from rnla.arrays import Array, spelt_bytes
 from rnla.demo.generated import COLUMNS, MARK, SIGNAL, right_vectors, rounding, spectrum, write_generated
 from rnla.demo.sea_surface import Anomalies, anomalies, correlation, nino34
 from rnla.demo.story import Story
-from rnla.errors import DoesNotFitError, OutputExistsError, RnlaError
+from rnla.errors import DoesNotFitError, OutputError, OutputExistsError, RnlaError
+from rnla.store.writing import writing_errors
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,8 +41,13 @@ def run(console: Console, folder: Path, *, blocks: int = BLOCKS, limit_bytes: in
     story = Story(console)
     started = perf_counter()
     place = folder.resolve()
-    place.mkdir(parents=True, exist_ok=True)
-    reports = [sea_surface(story, place), *larger_than_memory(story, place, blocks, limit_bytes)]
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        msg = f"{place}: this folder cannot be made ({error.strerror}); give another one: rnla demo --folder FOLDER"
+        raise OutputError(msg) from error
+    with writing_errors(place):
+        reports = [sea_surface(story, place), *larger_than_memory(story, place, blocks, limit_bytes)]
     story.heading("reports")
     for report in reports:
         story.say(f"  {report}")

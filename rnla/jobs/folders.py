@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rnla.errors import LockedError, OutputError, OutputExistsError, RnlaError
+from rnla.errors import LockedError, OutputError, OutputExistsError, RnlaError, StorageFullError
 from rnla.records import now
 from rnla.store.writing import writing_errors
 
@@ -77,6 +77,9 @@ class JobFolder:
                 os.ftruncate(lock, 0)
                 os.write(lock, json.dumps(holder).encode())
                 yield
+        except StorageFullError as error:
+            msg = f"{error}: finished work is kept"
+            raise StorageFullError(msg) from error
         except (RnlaError, BrokenPipeError):
             raise
         except OSError as error:

@@ -98,8 +98,9 @@ def matrix_shape(shape: list[int], url: str) -> tuple[int, int]:
     """(m, n), or a plain refusal."""
     if len(shape) != 2:
         found = "x".join(str(size) for size in shape) or "a single number"
+        count = "1 dimension" if len(shape) == 1 else f"{len(shape)} dimensions"
         cure = "store it as one column or row" if len(shape) == 1 else "reshape it to rows (samples) x columns first"
-        msg = f"{url}: rnla takes matrices, and this array has {len(shape)} dimensions ({found}); {cure}"
+        msg = f"{url}: rnla takes matrices, and this array has {count} ({found}); {cure}"
         raise RequestError(msg)
     return int(shape[0]), int(shape[1])
 
@@ -140,6 +141,7 @@ def _layout_v2(metadata: dict[str, Any]) -> dict[str, Any]:
 def _layout_v3(metadata: dict[str, Any]) -> dict[str, Any]:
     given = metadata["data_type"]
     if not isinstance(given, str) or given not in _V3_NUMBERS:
+        given = given.get("name", given) if isinstance(given, dict) else given
         msg = f"elements of type {given} are not numbers; rnla takes bool, integers, floats and complex numbers"
         raise UnsupportedError(msg)
     dtype = np.dtype(given)

@@ -119,6 +119,7 @@ def _not_an_array(objects: Objects) -> StoreError | UnsupportedError:
     if isinstance(objects, LocalObjects) and not Path(objects.root).exists():
         return StoreError(f"{objects.url}: there is no such file or folder; check the path")
     try:
+        group = any(found is not None for found in objects.fetch([Piece("zarr.json"), Piece(".zgroup")]))
         inside = arrays_inside(objects)
     except Exception as error:  # noqa: BLE001 - a listing is a courtesy; web servers give none
         return StoreError(f"{objects.url}: no Zarr array here, and no listing ({error}); give the array's path")
@@ -132,7 +133,7 @@ def _not_an_array(objects: Objects) -> StoreError | UnsupportedError:
     shown = ", ".join(f"{name} ({size})" for name, size in inside[:LISTED])
     more = f" and {len(inside) - LISTED} more" if len(inside) > LISTED else ""
     return StoreError(
-        f"{objects.url}: this is a group, not an array. It holds {shown}{more}. "
+        f"{objects.url}: this is a {'group' if group else 'folder'}, not an array. It holds {shown}{more}. "
         f"Name one of them: {objects.url}/{inside[0][0]}"
     )
 

@@ -51,7 +51,7 @@ def _full(path: Path, needed_bytes: float, error: OSError) -> str:
     needs = f"this write needs {spelt_bytes(needed_bytes)}, " if needed_bytes else ""
     return (
         f"{path}: the disk is full ({error.strerror}): {needs}{spelt_bytes(state.f_bavail * state.f_frsize)} are free. "
-        "Free some space, or choose another place, and run the same command again: finished work is kept"
+        "Free some space, or choose another place, and run the same command again"
     )
 
 

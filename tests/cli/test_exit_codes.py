@@ -18,6 +18,7 @@ CASES = {
         ["run", "svd", "{store}", "--k", "3", "--tol", "1e-12", "--method", "subspace", "--out", "{out}"],
         3,
     ),
+    "place taken by a result": (["run", "svd", "{store}", "--k", "4", "--out", "{out}"], 0),
     "no such store": (["info", "{out}"], 4),
     "no such result": (["show", "{out}"], 4),
     "NaN in the data": (["run", "svd", "{nan}", "--k", "3", "--out", "{out}"], 4),
@@ -81,6 +82,25 @@ def test_a_signal_ends_with_its_code_and_one_line(store, tmp_path, signal, code,
     done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == code
     assert done.stderr == f"{word}; finished sweeps are kept, the same command again resumes\n"
+
+
+@pytest.mark.parametrize(
+    ("case", "flag"), [("NaN in the data", "choose --missing mask"), ("place taken by a result", "or give --overwrite")]
+)
+def test_errors_name_flags_not_arguments(command, line_of, case, flag):
+    if case == "place taken by a result":
+        command(*line_of("done"))
+    done = command(*line_of(case))
+    assert flag in done.stderr
+    assert "='" not in done.stderr
+    assert "=True" not in done.stderr
+
+
+@pytest.mark.parametrize("folder", ["/proc/nowhere", "{store}/zarr.json"])
+def test_a_folder_that_the_demo_cannot_make_is_told(command, store, folder):
+    done = command("demo", "--folder", folder.format(store=store))
+    assert done.exit_code == 6
+    assert "cannot be made" in done.stderr
 
 
 def test_unexpected_errors_are_one_line_unless_debug(store, command, monkeypatch):

@@ -46,6 +46,13 @@ def test_boxes_neither_overlap_nor_leave_the_page(spans):
             assert x + w <= a or a + c <= x or y + h <= b or b + d <= y
 
 
+def test_a_graph_is_svg_and_nothing_else(command, store, tmp_path):
+    done = command("plan", "svd", store, "--k", 3, "--graph", tmp_path / "g.png")
+    assert done.exit_code == 2
+    assert "give a file name that ends in .svg" in done.stderr
+    assert not (tmp_path / "g.png").exists()
+
+
 def test_plan_draws_it(command, store, tmp_path):
     done = command("plan", "svd", store, "--k", 3, "--graph", tmp_path / "g.svg")
     assert done.exit_code == 0

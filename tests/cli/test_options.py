@@ -1,3 +1,4 @@
+import re
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Literal
@@ -53,6 +54,13 @@ def plugged(monkeypatch):
     monkeypatch.setattr("rnla.jobs.pipelines.pipelines", lambda: {"mine": mine})
     monkeypatch.setattr("rnla.jobs.running.run_job", run_job)
     return seen
+
+
+def test_one_span_is_not_one_spans(command, store):
+    done = command("plan", "svd", store, "--k", 3, "--passes", 1, "--threads", 1, "--memory", "1MB")
+    assert "(1 sweep)" in done.stdout
+    assert "(1 thread)" in done.stderr
+    assert not re.search(r"\b1 (span|sweep|task|thread)s\b", done.output)
 
 
 def test_a_plugged_in_pipeline_has_its_own_flags(command, plugged):

@@ -1,7 +1,9 @@
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
+import pytest
 import zarr
 
 from rnla.errors import IntegrityError, OutputExistsError, StoreError
@@ -23,12 +25,39 @@ def test_info_is_a_table_for_people(command, store):
     assert "8 x 1 = 8 chunks" in told["chunks"]
 
 
-def test_info_of_a_group_names_the_arrays_in_it(command, tmp_path):
-    group = zarr.create_group(str(tmp_path / "g.zarr"))
-    group.create_array("inside", data=np.eye(3))
+@pytest.mark.parametrize("kind", ["group", "folder"])
+def test_info_of_a_group_or_folder_names_the_arrays_in_it(command, tmp_path, kind):
+    if kind == "group":
+        zarr.create_group(str(tmp_path / "g.zarr"))
+    zarr.create_array(str(tmp_path / "g.zarr" / "inside"), data=np.eye(3))
     done = command("info", tmp_path / "g.zarr")
     assert done.exit_code == StoreError.exit_code
+    assert f"this is a {kind}, not an array" in done.stderr
     assert f"{tmp_path}/g.zarr/inside" in done.stderr
+
+
+def test_info_tells_panels_as_they_are_read(command, tmp_path):
+    zarr.create_array(str(tmp_path / "a.zarr"), data=np.ones((60, 6)), chunks=(7, 6))
+    assert json.loads(command("info", tmp_path / "a.zarr", "--json").stdout)["panel_rows"] == 60
+    zarr.create_array(str(tmp_path / "b.zarr"), shape=(100_000, 18_000), chunks=(10_000, 200), dtype="f8")
+    told = dict(line.split(maxsplit=1) for line in command("info", tmp_path / "b.zarr").stdout.splitlines()[1:])
+    assert told["panels"].startswith("10 of 10,000 rows, read in 90 parts, 16 MB each")
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (np.zeros((3, 3), "M8[s]"), "elements of type numpy.datetime64 are not numbers"),
+        (np.zeros(3), "this array has 1 dimension (3)"),
+    ],
+)
+def test_what_is_no_matrix_is_named(command, tmp_path, values, words):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Zarr's own, of types without a specification
+        zarr.create_array(str(tmp_path / "x.zarr"), data=values)
+    done = command("info", tmp_path / "x.zarr")
+    assert done.exit_code == 2
+    assert words in done.stderr
 
 
 def test_info_tells_of_missing_chunks(command, store):

@@ -1,12 +1,13 @@
 """Copies in panels: equal to the source, checked, within the memory, published whole, and never over others' data."""
 
+import errno
 import tracemalloc
 
 import numpy as np
 import pytest
 import zarr
 
-from rnla.errors import DoesNotFitError, IntegrityError, OutputExistsError, RequestError
+from rnla.errors import DoesNotFitError, IntegrityError, OutputExistsError, RequestError, StorageFullError
 from rnla.store.manifest import verify
 from rnla.store.rechunk import cutting, rechunk
 from rnla.store.stored import open_stored
@@ -70,6 +71,18 @@ def test_a_damaged_source_gives_no_copy(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
     rechunk(tmp_path / "a", tmp_path / "b", allow_missing=True)
     assert not zarr.open_array(tmp_path / "b")[700:800].any()
+
+
+def test_a_full_disk_keeps_nothing_and_says_so(tmp_path, monkeypatch):
+    zarr.create_array(tmp_path / "a", data=A, chunks=(10, 30))
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("rnla.store.writing.write_file", full)
+    with pytest.raises(StorageFullError, match=r"disk is full.*run the same command again$"):
+        rechunk(tmp_path / "a", tmp_path / "b")
+    assert [place.name for place in tmp_path.iterdir()] == ["a"]
 
 
 def test_only_copies_of_rnla_are_overwritten(tmp_path):

@@ -271,7 +271,7 @@ def test_a_group_is_refused_with_the_arrays_inside_it(tmp_path):
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
 @pytest.mark.parametrize(
-    ("shape", "words"), [((7,), "1 dimensions"), ((2, 3, 4), "3 dimensions.*2x3x4"), ((), "0 dim")]
+    ("shape", "words"), [((7,), "1 dimension "), ((2, 3, 4), "3 dimensions.*2x3x4"), ((), "0 dim")]
 )
 def test_arrays_that_are_no_matrix_are_refused(tmp_path, shape, words, zarr_format):
     zarr.create_array(tmp_path / "a.zarr", data=np.ones(shape), zarr_format=zarr_format)
