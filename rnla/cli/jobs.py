@@ -229,7 +229,7 @@ def _told(outcome: Outcome) -> None:
     record = record_of(outcome.attributes)
     screen = console(stderr=True)
     if screen.is_terminal:
-        print_rows([*told_certificate(record.get("certificate") or {}), *told_cost(record)], stderr=True)
+        print_rows([*told_certificate(record), *told_cost(record)], stderr=True)
     click.echo(_summary(outcome, record), err=True)
 
 

@@ -70,7 +70,7 @@ def _shapes(found: Result) -> dict[str, list[int]]:
 
 def told_record(record: Mapping[str, Any], found: Result | None = None) -> list[tuple[str, str]]:
     """Names and values of the certificate, the cost and the input."""
-    rows = [*_told_input(record.get("input") or {}), *told_certificate(record.get("certificate") or {})]
+    rows = [*_told_input(record.get("input") or {}), *told_certificate(record)]
     resolved = found.arrays.get("resolved") if found else None
     if resolved is not None:
         rows.append(("resolved", f"{int(resolved.sum())} of {counted(len(resolved), 'mode')} to 1e-6 of their value"))
@@ -97,8 +97,9 @@ def _told_input(given: Mapping[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
-def told_certificate(proof: Mapping[str, Any]) -> list[tuple[str, str]]:
+def told_certificate(record: Mapping[str, Any]) -> list[tuple[str, str]]:
     """How wrong the result can be."""
+    proof = record.get("certificate") or {}
     if not proof:
         return []
     norm, relative = proof["frobenius_norm"], proof["relative_error"]
@@ -107,7 +108,7 @@ def told_certificate(proof: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows = [
         ("error", f"{_number(relative)} of ||A||_F = {_number(norm)}{below} (floor {floor:.1e})"),
         ("spectral", f"at most {_number(proof['spectral_bound'])} with probability {_odds(proof['confidence'])}"),
-        ("explained", _share(proof["explained_variance"])),
+        ("explained", _share(proof["explained_variance"], norm, _whole(record))),
     ]
     if proof.get("tolerance") is not None:
         met = "met" if proof.get("met") else "NOT met: give more passes, or a larger k"
@@ -145,8 +146,17 @@ def _percent(share: float) -> str:
     return f"{share:.2%}" if share >= 1e-4 or share == 0 else f"{100 * share:.1e}%"
 
 
-def _share(explained: float) -> str:
-    return f"all but {1 - explained:.2g} of the variance" if explained > 0.9995 else f"{explained:.2%} of the variance"
+def _whole(record: Mapping[str, Any]) -> str:
+    """What the shares of modes are shares of."""
+    return "variance" if record.get("pipeline") == "pca" else "sum of squares"
+
+
+def _share(explained: float, norm: float, whole: str) -> str:
+    if norm == 0:
+        return f"nothing, the {whole} is 0"
+    if explained == 1:
+        return f"all of the {whole}, to rounding"
+    return f"all but {1 - explained:.2g} of the {whole}" if explained > 0.9995 else f"{explained:.2%} of the {whole}"
 
 
 def _print_modes(found: Result, s: Sequence[float], count: int) -> None:
@@ -154,7 +164,7 @@ def _print_modes(found: Result, s: Sequence[float], count: int) -> None:
 
     columns = {name: found.arrays[name] for name in _PER_MODE if name in found.arrays}
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="cyan")
-    for heading in ("mode", "singular value", "at least", "at most", "share", "resolved"):
+    for heading in ("mode", "singular value", "at least", "at most", "rel. width", "share", "resolved"):
         table.add_column(heading, justify="right")
     norm = (record_of(found.attributes).get("certificate") or {}).get("frobenius_norm") or 0.0
     shares = columns.get("explained_variance_ratio")
@@ -162,7 +172,8 @@ def _print_modes(found: Result, s: Sequence[float], count: int) -> None:
         share = shares[i] if shares is not None else (s[i] / norm) ** 2 if norm else 0.0
         bounds = [f"{columns[name][i]:.8g}" if name in columns else "" for name in ("lower", "upper")]
         resolved = "" if "resolved" not in columns else "yes" if columns["resolved"][i] else "[yellow]no[/yellow]"
-        table.add_row(f"{i + 1:,}", f"{s[i]:.8g}", *bounds, _percent(float(share)), resolved)
+        width = f"{(columns['upper'][i] - columns['lower'][i]) / s[i]:.1e}" if bounds[1] and s[i] > 0 else ""
+        table.add_row(f"{i + 1:,}", f"{s[i]:.8g}", *bounds, width, _percent(float(share)), resolved)
     out = console()
     out.print()
     out.print(table)

@@ -8,10 +8,11 @@ from html import escape
 
 STYLE = """
 :root { color-scheme: light dark; --bg: #fdfdfc; --card: #ffffff; --ink: #1b1f24; --soft: #59636e; --rule: #d5dae0;
-  --grid: #eceff2; --c1: #0b5cad; --c2: #b34700; --warm: #fbe3cf; --cold: #d7e7f7; --good: #1a6b3c; --bad: #a4161a; }
+  --grid: #eceff2; --c1: #0b5cad; --c2: #b34700; --warm: #fbe3cf; --cold: #d7e7f7; --good: #1a6b3c; --bad: #a4161a;
+  --shade: #0005; }
 @media (prefers-color-scheme: dark) { :root { --bg: #14171b; --card: #1b1f24; --ink: #e8eaed; --soft: #a2acb8;
   --rule: #3a424c; --grid: #262c33; --c1: #6cb2ff; --c2: #ffa05c; --warm: #4d3420; --cold: #20364d; --good: #63d08f;
-  --bad: #ff8f8f; } }
+  --bad: #ff8f8f; --shade: #000c; } }
 @media print { :root { color-scheme: light; --bg: #fff; --card: #fff; --ink: #000; --soft: #333; --rule: #999;
   --grid: #ddd; --c1: #0b5cad; --c2: #b34700; --warm: #fbe3cf; --cold: #d7e7f7; --good: #1a6b3c; --bad: #a4161a; }
   body { font-size: 10pt; max-width: none; padding: 0; } * { print-color-adjust: exact; }
@@ -45,7 +46,12 @@ svg text { fill: var(--ink); } svg .tick, svg .note { fill: var(--soft); } .mid 
 .dots { fill: none; stroke: var(--c1); stroke-linecap: round; opacity: .6; } .warm { fill: var(--warm); }
 .cold { fill: var(--cold); } .map { image-rendering: pixelated; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; margin: .6rem 0; }
-.wide { overflow-x: auto; } th, td { padding: .22rem .8rem .22rem 0; text-align: right; vertical-align: top; }
+.wide { overflow-x: auto; background:
+  linear-gradient(to right, var(--bg) 40%, transparent) left / 40px 100% no-repeat local,
+  linear-gradient(to left, var(--bg) 40%, transparent) right / 40px 100% no-repeat local,
+  linear-gradient(to right, var(--shade), transparent) left / 16px 100% no-repeat scroll,
+  linear-gradient(to left, var(--shade), transparent) right / 16px 100% no-repeat scroll; }
+th, td { padding: .22rem .8rem .22rem 0; text-align: right; vertical-align: top; }
 th { font-weight: 600; border-bottom: 1px solid var(--rule); } td { border-bottom: 1px solid var(--grid); }
 .left th, .left td, th[scope=row] { text-align: left; }
 td { white-space: nowrap; } .left td { overflow-wrap: anywhere; white-space: normal; }
@@ -55,7 +61,8 @@ code { font: .9em ui-monospace, "Noto Sans Mono", "Liberation Mono", Menlo, mono
 .good { color: var(--good); } .bad { color: var(--bad); } td.good, td.bad { font-weight: 600; }
 summary { cursor: pointer; color: var(--c1); font-size: .9rem; margin: .4rem 0; }
 @media print { .pair { grid-template-columns: 1fr 1fr; gap: .8rem; } .pair figure { margin-top: .5rem; }
-  h2 { margin-top: 1.2rem; } h3 { break-after: avoid; } .wide { overflow: visible; } table { font-size: 8pt; }
+  h2 { margin-top: 1.2rem; } h3 { break-after: avoid; } .wide { overflow: visible; background: none; }
+  table { font-size: 8pt; }
   th, td { padding-right: .5rem; } }
 """
 
@@ -85,7 +92,7 @@ def html(table: Table) -> str:
     )
     head = f"<thead><tr>{head}</tr></thead>" if head else ""
     kind = ' class="left"' if table.left else ""
-    return f'<div class="wide"><table{kind}>{head}<tbody>{body}</tbody></table></div>'
+    return f'<div class="wide" tabindex="0"><table{kind}>{head}<tbody>{body}</tbody></table></div>'
 
 
 def cell(text: str) -> str:

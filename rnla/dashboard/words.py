@@ -51,7 +51,8 @@ def top(shown: Shown) -> str:
 def subtitle(shown: Shown) -> str:
     """When and with what."""
     version = (shown.record.get("versions") or {}).get("rnla")
-    when = str(shown.record.get("finished") or "")[:16].replace("T", " ")
+    finished = str(shown.record.get("finished") or "")
+    when = finished[:16].replace("T", " ") + (" UTC" if finished.endswith("+00:00") else "")
     return f"rnla {version or ''}".strip() + (f", finished {when}" if when else "")
 
 

@@ -14,7 +14,8 @@ ROWS, COLUMNS, CHUNK_ROWS = 400, 30, 50
 
 
 def written(path, values, chunk_rows=CHUNK_ROWS):
-    zarr.create_array(str(path), data=values, chunks=(chunk_rows, values.shape[1]))
+    config = {"write_empty_chunks": True}
+    zarr.create_array(str(path), data=values, chunks=(chunk_rows, values.shape[1]), config=config)
     return str(path)
 
 

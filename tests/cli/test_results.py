@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from rnla.errors import IntegrityError
+from rnla.store.results import read_result
+from tests.cli.conftest import written  # the same way of writing a store
 
 
 @pytest.fixture
@@ -21,6 +23,30 @@ def test_show_prints_certificate_modes_and_scree_plot(command, result, matrix):
     assert "resolved" in page
     assert "█" in page
     assert "singular values 1 to 6, logarithmic" in page
+
+
+@pytest.mark.parametrize(("pipeline", "whole"), [("svd", "sum of squares"), ("pca", "variance")])
+def test_what_is_explained_is_named_as_in_the_report(command, store, tmp_path, pipeline, whole):
+    place = tmp_path / "r.zarr"
+    command("run", pipeline, store, "--k", 3, "--out", place, "--quiet")
+    assert f"% of the {whole}\n" in command("show", place, "--html", tmp_path / "r.html").stdout
+    assert f"of the {whole}" in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+def test_a_zero_matrix_explains_nothing(command, tmp_path):
+    store = written(tmp_path / "z.zarr", np.zeros((40, 30)))
+    command("run", "svd", store, "--k", 2, "--out", tmp_path / "r.zarr", "--quiet")
+    page = command("show", tmp_path / "r.zarr").stdout
+    assert "nothing, the sum of squares is 0" in page
+    assert "all but" not in page
+
+
+def test_intervals_narrower_than_the_digits_have_a_width(command, result):
+    page = command("show", result).stdout
+    lines = {line.split()[0]: line.split() for line in page.splitlines() if line.endswith(("yes  ", "no  "))}
+    found = read_result(result).arrays
+    widths = (found["upper"] - found["lower"]) / found["singular_values"]
+    assert [float(lines[str(i + 1)][4]) for i in range(6)] == pytest.approx(widths, rel=0.06)  # two digits
 
 
 def test_the_table_is_as_long_as_asked(command, result):

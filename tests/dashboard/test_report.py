@@ -73,6 +73,7 @@ def test_headline_says_what_how_wrong_and_at_which_cost(tmp_path):
     assert "6 of 12 are known to one millionth" in text
     assert "read 4 times (384 kB) in 12.3 s; peak memory 402 MB, within the 420 MB" in text
     assert "No fingerprint vouches" in text
+    assert "finished 2026-11-22 10:00 UTC" in text
 
 
 def test_tolerance_missed_and_promise_broken_are_said_plainly(tmp_path):
@@ -91,6 +92,12 @@ def test_table_holds_every_mode_also_those_folded_away(tmp_path):
     page, _ = report(made_result(tmp_path / "r.zarr", (200, 90), 45))
     assert [int(mode) for mode in re.findall(r'<th scope="row">(\d+)</th>', page)] == list(range(1, 46))
     assert "Modes 21 to 45" in page
+
+
+def test_wide_tables_scroll_and_show_that_they_do(tmp_path):
+    page, _ = report(made_result(tmp_path / "r.zarr"))
+    assert page.count('<div class="wide" tabindex="0"><table') == page.count("<table")
+    assert re.search(r"\.wide \{ overflow-x: auto; background:\s+linear-gradient", page)
 
 
 def test_resolved_is_told_by_shape_not_by_colour_alone(tmp_path):
