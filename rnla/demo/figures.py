@@ -51,7 +51,7 @@ def mode_sections(sea: Anomalies, U: Array, s: Array, Vt: Array, shares: Array) 
 
 def drawn(sea: Anomalies, i: int, mode: Mode, index: Array, share: float, r: float) -> str:
     """Map and time series of one mode."""
-    name = f"Mode {i + 1}" + (": El Niño" if i == 0 else "")
+    name = f"Mode {i + 1}" + (" (El Niño)" if i == 0 else "")
     chart = world(mode.field, sea.lat, sea.lon, "°C for a series of 1", f"Map of {name}")
     limit = symmetric_limit(mode.field)
     first = i == 0
@@ -61,7 +61,7 @@ def drawn(sea: Anomalies, i: int, mode: Mode, index: Array, share: float, r: flo
         figure(
             chart,
             f"The colours end at ±{limit:.2f} °C; 99.5 % of the sea lies within.",
-            f"{name} ({percent(share)} of the weighted sum of squares)",
+            f"{name}: {percent(share)} of the weighted sum of squares",
         ),
         figure(course(sea, mode, index if first else None), says + shaded, f"{name}: time series"),
     )

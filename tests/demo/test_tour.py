@@ -44,7 +44,7 @@ def test_demo_keeps_its_promises_and_removes_the_big_store(tmp_path):
     assert not (tmp_path / "generated.zarr").exists()
     page = (tmp_path / "sea-surface.html").read_text(encoding="utf-8")
     assert page.count("data:image/png;base64,") == 8  # four maps, four colour bars
-    assert "El Niño" in page
+    assert "Mode 1 (El Niño): time series" in page
     assert sea_surface(Story(console), tmp_path) == tmp_path / "sea-surface.html"  # again in the same folder
 
 
