@@ -17,6 +17,7 @@ MOST_SPANS = 3 * FAN_IN  # drawn; of more, only those of the first and of the la
 STRIP_WIDTH, BOX_WIDTH, BOX_HEIGHT, GAP = 200, 130, 26, 8
 COLUMN = 210
 LEFT, TOP, BOTTOM = 30, 120, 60
+TITLE_LETTER, CAPTION_LETTER = 11.0, 7.4  # widths of a character in a wide font (DejaVu Sans)
 INK, FAINT, SOFT = "#1f2933", "#6b7785", "#9aa5b1"
 FILLS = {"strip": "#e8eef5", "span": "#d5e8f7", "join": "#fbe8c8", "last": "#d8efd9", "rest": "#ffffff"}
 
@@ -65,7 +66,7 @@ def sweep_graph(geometry: Geometry, *, title: str = "One sweep", along: str = "r
 def _caption(geometry: Geometry, along: str) -> tuple[str, str]:
     spans = len(geometry.spans())
     reads = "each chunk read once" if geometry.reads == 1 else "each chunk read twice: whole strips do not fit"
-    panels = f"{_counted(geometry.span_panels, 'panel')}, {geometry.panel_rows:,} {along} each"
+    panels = f"{_counted(geometry.span_panels, 'panel')}, {min(geometry.panel_rows, geometry.rows):,} {along} each"
     first = f"{geometry.rows:,} {along} in {_counted(spans, 'span')} of up to {panels}"
     second = "One more task holds the operands of all spans. Tall results are written panel by panel inside the spans;"
     first += f"; {geometry.tasks():,} tasks, {reads}"
@@ -180,7 +181,8 @@ def _text(x: float, y: float, words: str, colour: str, size: int, *, anchor: str
 
 
 def _page(width: float, height: float, title: str, caption: tuple[str, ...], body: list[str]) -> str:
-    width = max(width, 7.2 * max(len(line) for line in caption), 9.5 * len(title))
+    words = [CAPTION_LETTER * len(line) for line in caption] + [TITLE_LETTER * len(title)]
+    width = max(width, 2 * LEFT + max(words))
     head = [_text(LEFT, 30, title, INK, 17, weight=600)]
     head += [_text(LEFT, 54 + 18 * i, line, FAINT, 13) for i, line in enumerate(caption)]
     tip = (

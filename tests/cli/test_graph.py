@@ -46,6 +46,21 @@ def test_boxes_neither_overlap_nor_leave_the_page(spans):
             assert x + w <= a or a + c <= x or y + h <= b or b + d <= y
 
 
+@pytest.mark.parametrize("spans", [1, 65])
+@pytest.mark.parametrize("title", ["One sweep", "One sweep of " + "/a/long/path" * 20])
+def test_no_words_leave_the_page(spans, title):
+    page = ET.fromstring(sweep_graph(Geometry(spans * 10_000_000, 10, 8, 10_000_000, 1, 10), title=title))
+    for text in page.iter("{http://www.w3.org/2000/svg}text"):
+        if text.get("text-anchor") == "start":
+            advance = 0.65 if text.get("font-weight") == "600" else 0.56  # of DejaVu Sans, bold or not, in ems
+            end = float(text.get("x")) + advance * float(text.get("font-size")) * len(text.text)
+            assert end <= float(page.get("width"))
+
+
+def test_a_panel_has_no_more_rows_than_the_store():
+    assert "up to 1 panel, 50 rows each" in sweep_graph(Geometry(50, 10, 8, 63, 1, 10))
+
+
 def test_a_graph_is_svg_and_nothing_else(command, store, tmp_path):
     done = command("plan", "svd", store, "--k", 3, "--graph", tmp_path / "g.png")
     assert done.exit_code == 2
