@@ -15,7 +15,7 @@ CONNECT_SECONDS = 15
 
 
 @dataclass(frozen=True)
-class Place:
+class Machines:
     """Where a job runs."""
 
     scheduler: str | None = None
@@ -56,13 +56,13 @@ def closed(address: str) -> bool:
 
 
 @contextmanager
-def opened(place: Place) -> Iterator[None]:
+def opened(machines: Machines) -> Iterator[None]:
     """The cluster as the active `distributed.Client`, which rnla uses when there is one."""
-    if place.scheduler:
-        with _connected(place.scheduler):
+    if machines.scheduler:
+        with _connected(machines.scheduler):
             yield
-    elif place.workers:
-        with _started(place):
+    elif machines.workers:
+        with _started(machines):
             yield
     else:
         yield
@@ -85,19 +85,19 @@ def _connected(address: str) -> Iterator[None]:
 
 
 @contextmanager
-def _started(place: Place) -> Iterator[None]:
+def _started(machines: Machines) -> Iterator[None]:
     """Worker processes on loopback that never spill: a job that keeps to its plan needs no disk."""
     import dask
     from distributed import Client, LocalCluster
 
     no_spilling = {"distributed.worker.memory.spill": False, "distributed.worker.memory.target": False}
     settings: dict[str, Any] = {
-        "n_workers": place.workers,
-        "threads_per_worker": place.threads or 1,
+        "n_workers": machines.workers,
+        "threads_per_worker": machines.threads or 1,
         "processes": True,
         "host": "127.0.0.1",
         "dashboard_address": None,
-        "memory_limit": place.worker_memory_bytes or "auto",
+        "memory_limit": machines.worker_memory_bytes or "auto",
     }
     with dask.config.set(no_spilling), LocalCluster(**settings) as cluster, Client(cluster, set_as_default=True):
         yield

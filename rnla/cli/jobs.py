@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rnla.cli.clusters import Place, opened
+from rnla.cli.clusters import Machines, opened
 from rnla.cli.door import TOLERANCE_NOT_MET, debug_option, json_option
 from rnla.cli.jobfile import JobFile, job_file
 from rnla.cli.options import given_options, pipeline_options, size
@@ -112,20 +112,20 @@ def _pipeline_of_job_file(args: list[str]) -> list[str]:
     return [job.pipeline]
 
 
-def _settled(pipeline: Any, parameters: dict[str, Any]) -> tuple[JobFile, dict[str, Any], Place]:
+def _settled(pipeline: Any, parameters: dict[str, Any]) -> tuple[JobFile, dict[str, Any], Machines]:
     """The job file, the options with flags over it, and where the job runs."""
     job = job_file(parameters["job"])
     if job.pipeline not in {None, pipeline.name}:
         msg = f"job file {parameters['job']} is for {job.pipeline!r} and the command says {pipeline.name!r}"
         raise ConfigError(msg)
-    place = Place(
+    machines = Machines(
         parameters["scheduler"],
         parameters["insecure"],
         parameters["workers"],
         parameters["worker_memory"],
         parameters["threads"],
     )
-    return job, job.options | given_options(parameters), place
+    return job, job.options | given_options(parameters), machines
 
 
 def _wanted(given: str | None, from_file: str | None, what: str) -> str:
@@ -141,15 +141,15 @@ def _plan(pipeline: Any, parameters: dict[str, Any]) -> None:
     from rnla.jobs.running import plan_job
     from rnla.sweeps.runners import active_runner
 
-    job, options, place = _settled(pipeline, parameters)
+    job, options, machines = _settled(pipeline, parameters)
     store = _wanted(parameters["store"], job.store, "the STORE that holds the matrix")
     limit = parameters["memory"] or parameters["worker_memory"]
     if parameters["graph"] and not parameters["graph"].lower().endswith(".svg"):
         msg = f"--graph {parameters['graph']}: the graph is drawn as SVG; give a file name that ends in .svg"
         raise RequestError(msg)
-    with opened(place):
-        promised = plan_job(pipeline.name, store, options, threads=place.threads, memory_bytes=limit)
-        found = resources(active_runner(place.threads), limit)
+    with opened(machines):
+        promised = plan_job(pipeline.name, store, options, threads=machines.threads, memory_bytes=limit)
+        found = resources(active_runner(machines.threads), limit)
     if parameters["graph"]:
         _draw(promised, store, parameters["graph"])
     fits = promised.peak_bytes <= found.limit_bytes
@@ -196,12 +196,12 @@ def _run(pipeline: Any, parameters: dict[str, Any]) -> None:
     from rnla.cli.progress import observer
     from rnla.jobs.running import run_job
 
-    job, options, place = _settled(pipeline, parameters)
+    job, options, machines = _settled(pipeline, parameters)
     store = _wanted(parameters["store"], job.store, "the STORE that holds the matrix")
     out = _wanted(parameters["out"], job.out, "where the result goes with --out RESULT")
     quiet = parameters["quiet"] or parameters["as_json"]
     with ExitStack() as stack:
-        stack.enter_context(opened(place))
+        stack.enter_context(opened(machines))
         watch = stack.enter_context(observer(quiet=quiet))
         outcome = run_job(
             pipeline.name,
@@ -209,7 +209,7 @@ def _run(pipeline: Any, parameters: dict[str, Any]) -> None:
             out,
             options,
             overwrite=parameters["overwrite"],
-            threads=place.threads,
+            threads=machines.threads,
             memory_bytes=parameters["memory"] or parameters["worker_memory"],
             observer=watch,
         )
@@ -239,7 +239,7 @@ def _summary(outcome: Outcome, record: dict[str, Any]) -> str:
     state = how if outcome.status == "ok" else f"{how}, {outcome.status}"
     error = f", relative error {proof['relative_error']:.3g}" if proof.get("relative_error") is not None else ""
     passes = f", {cost['passes']:.3g} passes in {cost['seconds']:.1f} s" if cost else ""
-    return f"{record.get('pipeline', 'job')} {state}{error}{passes}: {outcome.path}"
+    return f"{record.get('pipeline', 'job')} {state}{error}{singular(passes)}: {outcome.path}"
 
 
 @click.command("plan", cls=Pipelines, short_help="What a job will cost; nothing is read.")

@@ -64,8 +64,8 @@ def print_rows(rows: Rows, title: str = "", *, stderr: bool = False) -> None:
 
 
 def singular(text: str) -> str:
-    """The text with '1 spans' as '1 span'."""
-    return re.sub(r"(?<![\d,.])1 (span|sweep|task|thread)s\b", r"1 \1", text)
+    """The text with '1 spans' as '1 span', '1 passes' as '1 pass'."""
+    return re.sub(r"(?<![\d,.])1 (span|sweep|task|thread|pass(?=e))e?s\b", r"1 \1", text)
 
 
 def counted(number: int, noun: str) -> str:

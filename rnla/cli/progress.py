@@ -7,10 +7,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from rnla.arrays import spelt_bytes
-from rnla.cli.output import console
+from rnla.cli.output import console, singular
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -83,29 +83,7 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{s:02}" if hours else f"{minutes}:{s:02}"
 
 
-class Silent:
-    """Observer that shows nothing."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Nothing."""
-
-    def planned(self, plan: Any) -> None:
-        """Nothing."""
-
-    def swept(self, sweeps_done: int) -> None:
-        """Nothing."""
-
-    def read(self, byte_count: int) -> None:
-        """Nothing."""
-
-    def finished(self, outcome: Any) -> None:
-        """Nothing."""
-
-
-class Display(Silent):
+class Display:
     """Observer that draws one line, several times a second."""
 
     def __init__(self, screen: Console) -> None:
@@ -115,10 +93,6 @@ class Display(Silent):
         self.bar: Progress | None = None
         self.task: TaskID | None = None
 
-    def __exit__(self, *_: object) -> None:
-        """Take the line away."""
-        self._stop()
-
     def planned(self, plan: Any) -> None:
         """Say what is going to happen, and start the line."""
         from rich.progress import BarColumn, Progress, TextColumn
@@ -126,11 +100,11 @@ class Display(Silent):
         self.sweeps = max(1, plan.sweeps)
         self.pace = Pace(plan.bytes_read, plan.passes)
         m, n = plan.shape
-        self.screen.print(
+        line = (
             f"[bold]{plan.pipeline}[/bold] of {m:,} x {n:,} {plan.dtype}: {plan.method}, {plan.passes} passes, "
-            f"{spelt_bytes(plan.bytes_read)} to read, at most {spelt_bytes(plan.peak_bytes)} of memory a process",
-            soft_wrap=True,
+            f"{spelt_bytes(plan.bytes_read)} to read, at most {spelt_bytes(plan.peak_bytes)} of memory a process"
         )
+        self.screen.print(singular(line), soft_wrap=True)
         columns = (TextColumn("{task.description}"), BarColumn(24), TextColumn("{task.fields[pace]}"))
         self.bar = Progress(*columns, console=self.screen, refresh_per_second=5, transient=True)
         self.task = self.bar.add_task(self._title(), total=self.pace.total_bytes, pace=self.pace)
@@ -148,7 +122,13 @@ class Display(Silent):
 
     def finished(self, outcome: Any) -> None:
         """Take the line away."""
-        self._stop()
+        self.stop()
+
+    def stop(self) -> None:
+        """Take the line away, if it is there."""
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None
 
     def _title(self) -> str:
         return f"pass {self.pace.current_pass} of {self.pace.passes}"
@@ -157,16 +137,19 @@ class Display(Silent):
         if self.bar is not None and self.task is not None:
             self.bar.update(self.task, completed=self.pace.done_bytes, description=self._title())
 
-    def _stop(self) -> None:
-        if self.bar is not None:
-            self.bar.stop()
-            self.bar = None
 
-
-def observer(*, quiet: bool) -> Silent:
+@contextmanager
+def observer(*, quiet: bool) -> Iterator[Display | None]:
     """What watches a job: a line on a terminal, nothing elsewhere."""
     screen = console(stderr=True)
-    return Display(screen) if screen.is_terminal and not quiet else Silent()
+    if quiet or not screen.is_terminal:
+        yield None
+        return
+    display = Display(screen)
+    try:
+        yield display
+    finally:
+        display.stop()
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rnla.cli.door import debug_option, json_option
-from rnla.cli.output import console, counted, print_json, print_rows
+from rnla.cli.output import console, counted, print_json, print_rows, singular
 
 if TYPE_CHECKING:
     from rnla.store.results import Result
@@ -128,7 +128,7 @@ def told_cost(record: Mapping[str, Any]) -> list[tuple[str, str]]:
     limit = f" (planned {spelt_bytes(promised['peak_bytes'])})" if "peak_bytes" in promised else ""
     seconds = cost["seconds"]
     return [
-        ("method", f"{record.get('method', '')}, {cost['passes']:.3g} passes{planned}"),
+        ("method", singular(f"{record.get('method', '')}, {cost['passes']:.3g} passes{planned}")),
         ("read", f"{spelt_bytes(cost['bytes_read'])} in {clock(seconds) if seconds >= 60 else f'{seconds:.1f} s'}"),
         ("peak memory", f"{spelt_bytes(cost['peak_bytes'])} in a process{limit}"),
     ]

@@ -82,7 +82,7 @@ class Silence:
 
 
 @dataclass(frozen=True)
-class Desk:
+class JobWorkspace:
     """Workspace of a job: the result's own tall arrays go into the result, all others into scratch."""
 
     writer: ResultWriter
@@ -193,7 +193,7 @@ def _worked(
         writer = ResultWriter(str(folder.group), tall)
         checkpoints = FileCheckpoints(folder.state, data, watcher.swept, A.meter, clock)
         resumed = checkpoints.sweeps()
-        delivered = chosen.run(A, config, Place(Desk(writer, Scratch(str(folder.scratch))), checkpoints))
+        delivered = chosen.run(A, config, Place(JobWorkspace(writer, Scratch(str(folder.scratch))), checkpoints))
         for name, (array, dimensions) in delivered.arrays.items():
             writer.set(name, array, named(dimensions, A.labels))
         for name, values in coordinates(A.labels).items():

@@ -3,7 +3,7 @@ import json
 import pytest
 import zarr
 
-from rnla.cli.clusters import Place, closed
+from rnla.cli.clusters import Machines, closed
 from rnla.errors import ClusterError, RequestError
 
 
@@ -25,11 +25,11 @@ from rnla.errors import ClusterError, RequestError
 def test_plain_tcp_is_for_loopback(address, safe):
     assert closed(address) is safe
     if safe:
-        Place(scheduler=address)
+        Machines(scheduler=address)
     else:
         with pytest.raises(RequestError, match="--insecure"):
-            Place(scheduler=address)
-        Place(scheduler=address, insecure=True)
+            Machines(scheduler=address)
+        Machines(scheduler=address, insecure=True)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_plain_tcp_is_for_loopback(address, safe):
 )
 def test_contradictions_are_refused(settings):
     with pytest.raises(RequestError, match="--"):
-        Place(**settings)
+        Machines(**settings)
 
 
 def test_a_scheduler_that_is_not_there_is_a_cluster_error(command, store, monkeypatch):

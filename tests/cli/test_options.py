@@ -6,6 +6,7 @@ from typing import Literal
 import pytest
 
 from rnla.cli.options import given_options, pipeline_options, size
+from rnla.cli.output import singular
 from rnla.errors import ConfigError
 
 
@@ -60,7 +61,15 @@ def test_one_span_is_not_one_spans(command, store):
     done = command("plan", "svd", store, "--k", 3, "--passes", 1, "--threads", 1, "--memory", "1MB")
     assert "(1 sweep)" in done.stdout
     assert "(1 thread)" in done.stderr
-    assert not re.search(r"\b1 (span|sweep|task|thread)s\b", done.output)
+    assert not re.search(r"\b1 (spans|sweeps|tasks|threads|passes)\b", done.output)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [("1 passes in 2 s", "1 pass in 2 s"), ("11 passes, 2.1 spans, 1,001 tasks", "11 passes, 2.1 spans, 1,001 tasks")],
+)
+def test_only_one_is_singular(text, wanted):
+    assert singular(text) == wanted
 
 
 def test_a_plugged_in_pipeline_has_its_own_flags(command, plugged):
