@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import re
 import signal
 import threading
@@ -30,6 +31,7 @@ EXIT_CODES = {
 TOLERANCE_NOT_MET = 3
 INTERRUPTED = 130
 TERMINATED = 143
+GRACE_SECONDS = 10.0
 
 _FLAGS = (
     (r"\w+=True \((--[a-z-]+)\)", r"\1"),  # overwrite=True (--overwrite)
@@ -72,9 +74,13 @@ class TerminatedError(KeyboardInterrupt):
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Inside, SIGTERM is raised in the main thread."""
+    """Inside, SIGTERM is raised in the main thread; where that is swallowed, the process dies of it a little later."""
+    last = threading.Timer(GRACE_SECONDS, os.kill, (os.getpid(), signal.SIGTERM))
+    last.daemon = True
 
     def ended(_signal: int, _frame: Any) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        last.start()
         raise TerminatedError
 
     if threading.current_thread() is not threading.main_thread():  # where Python allows no handlers
@@ -84,6 +90,7 @@ def terminable() -> Iterator[None]:
     try:
         yield
     finally:
+        last.cancel()
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 

@@ -1,3 +1,4 @@
+import signal
 import subprocess
 import sys
 
@@ -66,13 +67,13 @@ def test_a_process_ends_with_that_code_and_without_a_traceback(case, process, li
     assert case != "NaN in the data" or "(123, 4)" in done.stderr
 
 
-@pytest.mark.parametrize(("signal", "code", "word"), [("SIGINT", 130, "interrupted"), ("SIGTERM", 143, "terminated")])
-def test_a_signal_ends_with_its_code_and_one_line(store, tmp_path, signal, code, word):
+@pytest.mark.parametrize(("name", "code", "word"), [("SIGINT", 130, "interrupted"), ("SIGTERM", 143, "terminated")])
+def test_a_signal_ends_with_its_code_and_one_line(store, tmp_path, name, code, word):
     program = (
         "import os, signal, sys, time\n"
         "import rnla.jobs.running\n"
         "def run_job(*a, **k):\n"
-        f"    os.kill(os.getpid(), signal.{signal})\n"
+        f"    os.kill(os.getpid(), signal.{name})\n"
         "    time.sleep(30)\n"
         "rnla.jobs.running.run_job = run_job\n"
         "from rnla.cli import main\n"
@@ -82,6 +83,25 @@ def test_a_signal_ends_with_its_code_and_one_line(store, tmp_path, signal, code,
     done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == code
     assert done.stderr == f"{word}; finished sweeps are kept, the same command again resumes\n"
+
+
+def test_a_termination_that_is_swallowed_ends_the_process_all_the_same(store):
+    program = (
+        "import os, signal, time\n"
+        "import rnla.cli.door, rnla.store.places\n"
+        "def found_matrix(store):\n"
+        "    try:\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        time.sleep(30)\n"
+        "    except KeyboardInterrupt:\n"
+        "        time.sleep(30)\n"
+        "rnla.store.places.found_matrix = found_matrix\n"
+        "rnla.cli.door.GRACE_SECONDS = 0.1\n"
+        "from rnla.cli import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, "info", store], check=False, timeout=25)
+    assert done.returncode == -signal.SIGTERM
 
 
 @pytest.mark.parametrize(
