@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnla.arrays import Array, wide
+from rnla.kernels.dense import energy
 from rnla.kernels.subspaces import orth, svd
 from rnla.sweeps.blocks import Block, centred_block
 from rnla.sweeps.products import Sum
@@ -61,9 +62,9 @@ class Truncation(Sum):
         padded[:, : s.size] = U
         self.lefts.write(block.rows, padded)
         discarded = np.sum(np.abs(rest) ** 2, axis=0)
-        energy = float(np.vdot(A, A).real)
+        total = energy(A)
         start = (block.rows, np.eye(s.size, dtype=U.dtype), np.zeros(s.size, dtype=U.dtype))
-        return Compressed(A.shape[0], mean, s, Vh, discarded, energy, (start,))
+        return Compressed(A.shape[0], mean, s, Vh, discarded, total, (start,))
 
     def join(self, a: Compressed, b: Compressed) -> Compressed:
         """SVD of the stacked s Vh, truncated to l."""

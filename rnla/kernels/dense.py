@@ -7,6 +7,7 @@ import numpy as np
 from rnla.arrays import Array, accumulator_dtype, wide
 
 IN_CACHE = 1 << 16  # entries converted to float64 at once
+RUN = 512  # terms summed one after the other; longer sums of like terms drift by one rounding a term
 HEAVY = 32.0  # times a column's mean square; normal entries reach it once in 1e8
 HEAVY_SHARE = 32  # at most one row in so many is multiplied in float64
 
@@ -14,20 +15,27 @@ HEAVY_SHARE = 32  # at most one row in so many is multiplied in float64
 def energy(block: Array) -> float:
     """Sum of |a_ij|^2 in float64, also of float32 data: Frobenius errors are small differences of such sums.
 
-    Float32 sums would be four times faster and wrong by up to half an eps (6e-8) where entries are alike.
+    Summed by runs of 512, and those in pairs. One long dot product is wrong by 25,000 eps where entries are alike, and
+    float32 sums, four times faster, by up to half an eps of float32.
     """
     by_rows = block if block.flags.c_contiguous or not block.flags.f_contiguous else block.T
     flat = by_rows.reshape(-1)
     dtype = accumulator_dtype(block.dtype)
     if flat.dtype == dtype:
-        return float(np.vdot(flat, flat).real)
+        return _energy(flat)
     room, total = np.empty(min(IN_CACHE, flat.size), dtype), 0.0
     for start in range(0, flat.size, IN_CACHE):
         cut = flat[start : start + IN_CACHE]
         part = room[: cut.size]
         part[...] = cut
-        total += float(np.vdot(part, part).real)
+        total += _energy(part)
     return total
+
+
+def _energy(flat: Array) -> float:
+    whole = flat.size - flat.size % RUN
+    runs, rest = flat[:whole].reshape(-1, RUN), flat[whole:]
+    return float(np.vecdot(runs, runs).sum().real + np.vdot(rest, rest).real)
 
 
 def left_product(Y: Array, block: Array) -> Array:
@@ -76,7 +84,9 @@ def column_sums(block: Array) -> Array:
 def squared_column_norms(block: Array) -> Array:
     """Sum of |a_ij|^2 over i, in float64: (p, n) -> (n,)."""
     entries = wide(block)
-    return np.asarray(np.einsum("ij,ij->j", entries.conj(), entries).real)
+    runs = (entries[start : start + RUN] for start in range(0, len(entries), RUN))
+    sums = [np.einsum("ij,ij->j", run.conj(), run).real for run in runs]
+    return np.asarray(np.sum(sums or [np.zeros(block.shape[1])], axis=0))
 
 
 def subtract_row(block: Array, row: Array) -> Array:
