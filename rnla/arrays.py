@@ -17,6 +17,7 @@ Array = npt.NDArray[Any]
 DType = np.dtype[Any]
 
 PAGE = 4096
+EXACT = 1 << 53  # integers up to here are float64
 
 _SINGLE = frozenset("?bBhHef")  # exact in float32
 _DOUBLE = frozenset("iIlLqQd")
@@ -37,6 +38,20 @@ def working_dtype(dtype: Any) -> DType:
         "convert the array first"
     )
     raise UnsupportedError(msg)
+
+
+def refuse_inexact(entries: Array, rows: slice) -> None:
+    """UnsupportedError for 64-bit integers that float64 cannot hold."""
+    if entries.dtype.kind not in "iu" or entries.dtype.itemsize < 8 or not entries.size:
+        return
+    largest = max(int(entries.max()), -int(entries.min()))
+    if largest > EXACT:
+        msg = (
+            f"rows {rows.start}..{rows.stop - 1} hold integers up to {largest:,}: beyond 2^53 float64 drops their last "
+            "digits, and products would be of other numbers. Take an offset away before you store them, or store them "
+            "as float64 if those digits do not matter"
+        )
+        raise UnsupportedError(msg)
 
 
 def accumulator_dtype(dtype: Any) -> DType:

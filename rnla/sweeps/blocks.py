@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from rnla.arrays import Array, DType, accumulator_dtype, wide
+from rnla.arrays import Array, DType, accumulator_dtype, refuse_inexact, wide
 from rnla.errors import UnsupportedError
 from rnla.kernels.dense import column_sums, energy, heavy_apart, left_product, squared_column_norms
 from rnla.sweeps.transform import RowMoments, Transform, spread_of
@@ -114,6 +114,7 @@ class Sparse:
         if transform.missing != "error":
             msg = "missing='mask' and 'impute-mean' are for dense data; replace NaN in the sparse matrix's data first"
             raise UnsupportedError(msg)
+        refuse_inexact(raw.data, rows)
         self.rows = rows
         self.stored = raw.tocsr().astype(dtype)
         if not self.stored.has_canonical_format:
@@ -175,36 +176,17 @@ class Sparse:
 
     def energy(self) -> float:
         """Sum of |a_ij|^2."""
-        return float(self.squared_rows().sum())
+        return float(self.squared_columns().sum())
 
     def squared_columns(self) -> Array:
         """Sum over rows of w_i^2 |s_ij - c_j - r_i|^2 d_j^2: (n,)."""
-        weights = self.weights**2
-        changes = np.asarray(self._changes().T @ weights).ravel()
-        constant = (
-            weights.sum() * np.abs(self.centre) ** 2
-            + 2 * (self.centre.conj() * (weights @ self.row_centre)).real
-            + weights @ np.abs(self.row_centre) ** 2
-        )
-        return np.asarray(np.maximum((changes + constant) * self.multiplier**2, 0.0))
+        squares = _squares_about(self.stored.tocoo(), self.centre, self.row_centre, self.weights**2)
+        return np.asarray(squares * self.multiplier**2)
 
     def squared_rows(self) -> Array:
         """Sum over columns of w_i^2 |s_ij - c_j - r_i|^2 d_j^2: (p,)."""
-        squares = self.multiplier**2
-        changes = np.asarray(self._changes() @ squares).ravel()
-        constant = (
-            squares @ np.abs(self.centre) ** 2
-            + 2 * (self.row_centre.conj() * (squares @ self.centre)).real
-            + squares.sum() * np.abs(self.row_centre) ** 2
-        )
-        return np.asarray(np.maximum((changes + constant) * self.weights**2, 0.0))
-
-    def _changes(self) -> Any:
-        """|s - c - r|^2 - |c + r|^2 on the nonzeros; elsewhere an entry is -(c + r)."""
-        wide = self.stored.astype(accumulator_dtype(self.dtype))
-        shift = self.centre[wide.indices] + np.repeat(self.row_centre, np.diff(wide.indptr))
-        wide.data = np.abs(wide.data - shift) ** 2 - np.abs(shift) ** 2
-        return wide.real
+        squares = _squares_about(self.stored.T.tocoo(), self.row_centre, self.centre, self.multiplier**2)
+        return np.asarray(squares * self.weights**2)
 
     def centred_here(self) -> tuple[Sparse, Array]:
         """The block about its own column means, and those means (of a view whose rows are not weighted)."""
@@ -216,6 +198,27 @@ class Sparse:
         """The block as one dense array; for methods that need one, on few rows."""
         entries = self.stored.toarray() - self.centre - self.row_centre[:, None]
         return np.asarray((entries * self.multiplier * self.weights[:, None]).astype(self.dtype))
+
+
+def _squares_about(stored: Any, centre: Array, other: Array, weights: Array) -> Array:
+    """Sum over i of w_i |s_ij - c_j - r_i|^2 for a COO matrix whose absent entries are zero: (n,).
+
+    Absent entries are what all would give less what those that are stored would; in columns without gaps, nothing, so
+    that a large offset does not cancel there.
+    """
+    (count, n), (rows, columns) = stored.shape, stored.coords
+    shift = centre[columns] + other[rows]
+    entries, gone = (
+        np.bincount(columns, weights[rows] * np.abs(values) ** 2, minlength=n)
+        for values in (stored.data.astype(shift.dtype) - shift, shift)
+    )
+    everywhere = (
+        weights.sum() * np.abs(centre) ** 2
+        + 2 * (centre.conj() * (weights @ other)).real
+        + weights @ np.abs(other) ** 2
+    )
+    gaps = np.bincount(columns, minlength=n) < count
+    return np.asarray(entries + np.where(gaps, np.maximum(everywhere - gone, 0.0), 0.0))
 
 
 class Strip:

@@ -232,12 +232,12 @@ class Moments(Sum):
         A = wide(block.dense())
         if not self.skip_missing:
             count = np.full(A.shape[1], float(A.shape[0]))
-            mean = column_sums(A) / A.shape[0]
-            return ColumnMoments(count, mean, squared_column_norms(A - mean))
+            mean, rest = _about_mean(A, count)
+            return ColumnMoments(count, mean, squared_column_norms(rest))
         present = np.isfinite(A)
         count = present.sum(axis=0).astype(np.float64)
-        mean = np.where(present, A, 0.0).sum(axis=0) / np.maximum(count, 1.0)
-        return ColumnMoments(count, mean, squared_column_norms(np.where(present, A - mean, 0.0)))
+        mean, rest = _about_mean(np.where(present, A, 0.0), np.maximum(count, 1.0), present)
+        return ColumnMoments(count, mean, squared_column_norms(rest))
 
     def join(self, a: ColumnMoments, b: ColumnMoments) -> ColumnMoments:
         """Chan, Golub and LeVeque (1983), for each column."""
@@ -287,6 +287,13 @@ class CentredGram(Sum):
 def tall_rows(Y: Tall, rows: slice) -> Array:
     """Rows of a tall matrix."""
     return np.asarray(Y.source.read(rows, slice(0, Y.shape[1])))
+
+
+def _about_mean(A: Array, count: Array, present: Array | None = None) -> tuple[Array, Array]:
+    """Mean of each column, right to its last digit, and the entries about it (0 where absent): (n,), (p, n)."""
+    mean = column_sums(A) / count
+    rest = A - mean if present is None else np.where(present, A - mean, 0.0)
+    return mean + column_sums(rest) / count, rest  # what a sum of large entries left behind
 
 
 def _sparse_moments(block: Sparse) -> ColumnMoments:

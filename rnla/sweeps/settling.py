@@ -77,7 +77,7 @@ def settled_by_moments(A: Matrix) -> Matrix:
         return A
     missing = A.transform.missing
     bare = replace(A, centring=False, scaling=False, transform=replace(A.transform, scale=None, weights=None))
-    bare = replace(bare, transform=replace(bare.transform, missing="error"))
+    bare = replace(bare, transform=replace(bare.transform, missing="error", centre=None))
     wanted, allowed = Moments(skip_missing=missing != "error"), missing != "error"
     (moments,), tally = bare.swept(wanted, allow_nonfinite=allowed)
     if tally.largest > 0 and not 1e-100 < tally.largest < 1e100:  # squared deviations leave the range of float64

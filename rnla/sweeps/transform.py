@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from rnla.arrays import Array, DType
+from rnla.arrays import Array, DType, refuse_inexact
 from rnla.errors import NonFiniteError
 from rnla.kernels.dense import squared_column_norms, subtract_row
 
@@ -59,6 +59,14 @@ class Transform:
         cut = [None if v is None else v[columns] for v in (self.centre, self.scale, self.fill)]
         return replace(self, centre=cut[0], scale=cut[1], fill=cut[2])
 
+    def rounding_of_means(self, rows: int) -> float:
+        """Spectral norm of what the rounding of `centre` to float64 may add to a view of so many rows."""
+        if self.centre is None:
+            return 0.0
+        half = np.finfo(np.float64).eps / 2
+        length = math.sqrt(rows) if self.weights is None else float(np.linalg.norm(self.weights))
+        return float(half * length * np.linalg.norm(self.centre * self.multiplier()))
+
     def multiplier(self) -> Array | float:
         """Row vector that multiplies the columns, units included."""
         return self.unit if self.scale is None else self.unit * self.scale
@@ -67,6 +75,7 @@ class Transform:
         """The view's block (`raw` itself when nothing is to be done) and the means and deviations of its own rows."""
         if self.trivial and raw.dtype == dtype:
             return raw, None
+        refuse_inexact(raw, rows)
         order: Any = "F" if raw.flags.f_contiguous and not raw.flags.c_contiguous else "C"
         block = np.array(raw, dtype=dtype, order=order, copy=True)
         absent = None if self.missing == "error" else ~np.isfinite(block)

@@ -64,6 +64,16 @@ def test_integers_bool_and_halves_are_converted_before_they_are_multiplied(dtype
     assert np.abs(found.s - exact[:5]).max() <= backward("f8", A.shape, exact[0])
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64])
+@pytest.mark.parametrize("form", [np.asarray, scipy.sparse.csr_array])
+def test_integers_that_float64_cannot_hold_are_refused(dtype, form):
+    A = np.arange(20, dtype=dtype).reshape(5, 4) ** 3
+    np.testing.assert_allclose(rnla.svd(form(A), 2).s, np.linalg.svd(A.astype("f8"), compute_uv=False)[:2], rtol=1e-12)
+    A[3, 1] = 2**53 + 1
+    with pytest.raises(UnsupportedError, match=r"rows 0\.\.4 hold integers up to 9,007,199,254,740,993"):
+        rnla.svd(form(A), 2)
+
+
 def test_int8_does_not_overflow():
     A = np.full((100, 3), 127, np.int8)
     assert rnla.svd(A, 1).s[0] == pytest.approx(127 * np.sqrt(300), rel=LAYOUT)

@@ -110,3 +110,13 @@ def test_a_column_without_a_finite_entry_is_zero_when_masked(rows: int, centred:
     view, B = rnla.open(A, missing="mask"), A - A.mean(axis=0) if centred else A.copy()
     B[:, 3] = 0
     assert same(view.centred() if centred else view, B)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_missing_entries_stand_at_the_mean_of_the_data_whatever_is_subtracted(turned: bool) -> None:
+    A = matrix()
+    A[3, 2] = np.nan
+    filled = np.where(np.isnan(A), np.nanmean(A, axis=0), A)
+    view, expected = rnla.open(A, missing="impute-mean").centred(np.full(COLUMNS, 100.0)), filled - 100.0
+    assert same(view.T, expected.T) if turned else same(view, expected)
+    assert rnla.norms(view).frobenius == pytest.approx(np.linalg.norm(expected), rel=1e-12)
