@@ -21,8 +21,9 @@ import scipy.special
 
 from rnla.algorithms.results import Certificate
 from rnla.arrays import Array
-from rnla.kernels.subspaces import svd
+from rnla.kernels.subspaces import eigh, eigvalsh, svd
 
+EPS = float(np.finfo(np.float64).eps)
 PROBES = 12  # with the 60 columns of k = 50, 72 in all: BLAS multiplies 72 faster than 70
 FAILURE = 2.5e-7  # probability that one bound does not hold; at most four are used together
 RESOLVED = 1e-6  # relative width of an interval that counts as resolved
@@ -41,12 +42,16 @@ class Evidence(NamedTuple):
 
     energy: float  # ||A||_F^2
     eps: float  # relative uncertainty of an entry: rounding of the stored or working type
+    working: float  # rounding of the type it was multiplied in
     X: Array  # (n, d) orthonormal
     Z: Array  # (n, d) A^H A X
     W: Array  # (n, r) Gaussian probes, independent of X
     ZW: Array  # (n, r) A^H A W
     squared: Squared | None = None  # more, when the probes went through two sweeps
-    mismatch: float = 0.0  # relative difference between two ways of summing the same products
+    gram: Array | None = None  # (n, n) A^H A, when it was formed
+    Q: Array | None = None  # (n, l) the last block, and
+    difference: Array | None = None  # (l, l) between two ways of summing Q^H A^H A Q
+    means: float = 0.0  # size of what rounding of the columns' means adds to the matrix
 
 
 class Residual(NamedTuple):
@@ -55,6 +60,7 @@ class Residual(NamedTuple):
     energy: float  # ||A||_F^2
     eps: float
     discarded: Array  # (r,) ||D w||^2 of independent Gaussian probes
+    means: float = 0.0  # size of what rounding of the columns' means adds to the matrix
 
 
 def chi_squared_floor(probes: int, *, complex_: bool) -> float:
@@ -78,7 +84,14 @@ class Spectrum(NamedTuple):
     ritz: Array  # (d,) descending, each at most the eigenvalue of its rank
     upper: Array  # (d,)
     residuals: Array  # (d,) ||A^H A x - theta x|| / sqrt(theta)
-    noise: Array  # (d,) size of rounding in these eigenvalues
+    noise: Array  # (d,) uncertainty of these eigenvalues: rounding of entries and of sums
+    rounding: Array  # (d,) the part of it that is rounding of sums
+    beyond: float  # bound on every eigenvalue after these
+
+
+def spectrum_of(evidence: Evidence | Residual, s: Array) -> Spectrum:
+    """Intervals of the leading eigenvalues of A^H A: (l,) singular values of the factors."""
+    return spectrum(evidence) if isinstance(evidence, Evidence) else spectrum_from_residual(evidence, s)
 
 
 def spectrum(evidence: Evidence) -> Spectrum:
@@ -94,6 +107,8 @@ def spectrum(evidence: Evidence) -> Spectrum:
         np.where(better, other.upper[:count], found.upper[:count]),
         found.residuals[:count],
         np.where(better, np.maximum(other.noise[:count], found.noise[:count]), found.noise[:count]),
+        found.rounding[:count],
+        max(found.beyond, other.beyond),
     )
 
 
@@ -101,15 +116,46 @@ def spectrum_on(evidence: Evidence, X: Array, Z: Array, CCW: Array | None) -> Sp
     """`spectrum` from one basis; CCW, if given, is C^2 W on the complement of a part of span(X)."""
     raw = X.conj().T @ Z
     H = (raw + raw.conj().T) / 2
-    theta, Y = (part[..., ::-1] for part in scipy.linalg.eigh(H))
-    noise = rounding_noise(theta, Y.conj().T @ (raw - H) @ Y) + max(
-        7 * evidence.eps, 4 * evidence.mismatch
-    ) * np.maximum(theta, 0.0)
+    theta, Y = (part[..., ::-1] for part in eigh(H))
+    rounding = rounding_noise(theta, Y.conj().T @ (raw - H) @ Y)
+    if evidence.Q is not None and evidence.difference is not None:
+        seen = (X @ Y).conj().T @ evidence.Q
+        rounding = rounding + perturbation(theta, seen @ evidence.difference @ seen.conj().T)
+    # rounded means are orthogonal to centred columns: they enter squared
+    noise = rounding + 2 * evidence.eps * np.maximum(theta, 0.0) + evidence.means**2
     R = (Z - X @ H) @ Y  # columns: residuals of the Ritz vectors
     whole = X.shape[0] == X.shape[1]  # then nothing is left out
-    upper = theta if whole else arrow_eigenvalues(theta, R, complement_bound(evidence, X, Z, CCW))[: theta.size]
+    upper, beyond = theta, 0.0
+    if not whole and theta.size:
+        bounds = arrow_eigenvalues(theta, R, complement_bound(evidence, X, Z, CCW))
+        upper, beyond = bounds[: theta.size], float(bounds[theta.size])
     residuals = np.linalg.norm(R, axis=0) / np.sqrt(np.maximum(theta, np.finfo(np.float64).tiny))
-    return Spectrum(np.maximum(theta, 0.0), upper, residuals, noise)
+    return Spectrum(np.maximum(theta, 0.0), upper, residuals, noise, rounding, beyond)
+
+
+def perturbation(theta: Array, D: Array) -> Array:
+    """How far a Hermitian D, in the basis of the eigenvectors, may move each eigenvalue: (d,), four times over.
+
+    Y^H Y is summed in float64, Q^H (A^H Y) in float32. D is what float32 lost, in one direction: no asymmetry shows it.
+    """
+    size = np.abs(D)
+    np.fill_diagonal(size, 0.0)
+    gap = np.maximum(np.abs(theta[:, None] - theta[None, :]), size)  # of close ones it moves both by |D_ij| at most
+    through = np.divide(size**2, gap, out=np.zeros_like(size), where=gap > 0).sum(axis=1)
+    return np.asarray(4 * (np.abs(np.diagonal(D)) + through))
+
+
+def shifted(theta: Array, shift: float) -> Array:
+    """(sigma + shift)^2 - sigma^2: how far eigenvalues of A^H A move when A does so by `shift`."""
+    return np.asarray(2 * np.sqrt(np.maximum(theta, 0.0)) * shift + shift**2)
+
+
+def absolute_rounding(theta: float, d: int) -> float:
+    """Size of float64 rounding in eigenvalues of a matrix of order d whose largest eigenvalue is theta.
+
+    Sums over blocks of rows, orthonormalisation and LAPACK together: 2e-13 theta, about a thousand roundings.
+    """
+    return 16 * EPS * (64 + d) * max(theta, 0.0)
 
 
 def rounding_noise(theta: Array, N: Array) -> Array:
@@ -124,15 +170,22 @@ def rounding_noise(theta: Array, N: Array) -> Array:
     through = np.divide(4 * size**2, gap, out=np.zeros_like(size), where=gap > 0)
     through = np.where(np.tri(d, dtype=bool), 0.0, through).sum(axis=1)
     leading = np.maximum.accumulate(np.where(np.tri(d, dtype=bool), size, 0.0).max(axis=1))
-    own = 16 * np.finfo(np.float64).eps * (64 + d) * max(float(theta[0]), 0.0) if d else 0.0
-    share = np.sqrt(np.maximum(theta, 0.0) / max(float(theta[0]), np.finfo(np.float64).tiny)) if d else 0.0
-    return np.asarray(4 * (leading + through) + own * share)
+    if d == 0:
+        return leading
+    # columns of A^H (A X) round in proportion to theirs in A X, so sigma_i moves by at most a multiple of eps sigma_1
+    largest = float(np.sqrt(max(theta[0], np.finfo(np.float64).tiny)))
+    return np.asarray(4 * (leading + through) + shifted(theta, absolute_rounding(float(theta[0]), d) / (2 * largest)))
 
 
 def complement_bound(evidence: Evidence, X: Array, Z: Array, CCW: Array | None) -> float:
     """beta: upper bound on the largest eigenvalue of A^H A on the complement of span(X)."""
     known = float(np.sum(X.conj() * Z).real)  # the trace of X^H A^H A X
-    certain = max(evidence.energy - known, 0.0) + 64 * np.finfo(np.float64).eps * evidence.energy
+    certain = max(evidence.energy - known, 0.0) + 64 * EPS * evidence.energy
+    if evidence.gram is not None:
+        away = evidence.gram - X @ (X.conj().T @ evidence.gram)
+        away -= (away @ X) @ X.conj().T
+        largest = float(eigvalsh((away + away.conj().T) / 2)[-1])
+        return min(certain, max(largest, 0.0) + absolute_rounding(known, X.shape[1]))
     if CCW is not None:  # C^2 has the squares of C's eigenvalues
         return min(certain, float(np.sqrt(top_eigenvalue_bound(CCW))))
     PW = evidence.ZW - Z @ (X.conj().T @ evidence.W)  # A^H A (I - P) W
@@ -155,9 +208,8 @@ def _remainder_on(evidence: Evidence, s: Array, Vh: Array, X: Array, Z: Array, C
     raw = X.conj().T @ DX
     H = (raw + raw.conj().T) / 2
     if X.shape[0] == X.shape[1]:
-        last = H.shape[0] - 1
-        return max(float(scipy.linalg.eigvalsh(H, subset_by_index=[last, last])[0]), 0.0)
-    theta, Y = scipy.linalg.eigh(H)
+        return max(float(eigvalsh(H)[-1]), 0.0)
+    theta, Y = eigh(H)
     beta = complement_bound(evidence, X, Z, CCW)
     return max(float(arrow_eigenvalues(theta, (DX - X @ H) @ Y, beta)[0]), 0.0)
 
@@ -165,10 +217,10 @@ def _remainder_on(evidence: Evidence, s: Array, Vh: Array, X: Array, Z: Array, C
 def arrow_eigenvalues(theta: Array, R: Array, beta: float) -> Array:
     """Leading eigenvalues, descending, of [[diag(theta), S^H], [S, beta I]] with S^H S = R^H R, and of beta itself."""
     d = theta.size
-    w, V = scipy.linalg.eigh(R.conj().T @ R)
+    w, V = eigh(R.conj().T @ R)
     S = np.sqrt(np.maximum(w, 0.0))[:, None] * V.conj().T
     arrow = np.block([[np.diag(theta), S.conj().T], [S, beta * np.eye(d)]])
-    return np.asarray(np.maximum(scipy.linalg.eigvalsh(arrow)[::-1], beta))
+    return np.asarray(np.maximum(eigvalsh(arrow)[::-1], beta))
 
 
 def joint_basis(blocks: list[tuple[Array, Array]], cut: float) -> tuple[Array, Array]:
@@ -191,18 +243,17 @@ def joint_basis(blocks: list[tuple[Array, Array]], cut: float) -> tuple[Array, A
 
 
 def certificate(
-    evidence: Evidence | Residual, s: Array, Vh: Array, k: int, *, tolerance: float | None = None
+    evidence: Evidence | Residual, known: Spectrum, s: Array, Vh: Array, k: int, *, tolerance: float | None = None
 ) -> Certificate:
-    """Certificate of the leading k of the factors U^H A = diag(s) Vh: (l,), (l, n)."""
+    """Certificate of the leading k of the factors U^H A = diag(s) Vh, (l,), (l, n), and of the `known` spectrum."""
     energy, norm = evidence.energy, float(np.sqrt(evidence.energy))
     error = float(np.sqrt(max(energy - float(np.sum(s[:k] ** 2)), 0.0)))
-    known = spectrum(evidence) if isinstance(evidence, Evidence) else spectrum_from_residual(evidence, s)
-    floor = rounding_floor(energy, evidence.eps, known.noise[:k])
+    floor = float(np.sqrt(hidden_energy(evidence, known, k)))
     lower, upper = intervals(known, s[:k])
     relative = error / norm if norm > 0 else 0.0
     residuals = np.zeros(k)
     residuals[: known.residuals.size] = known.residuals[:k]
-    bounds = [max(error, floor)]
+    bounds = [float(np.hypot(error, floor))]
     if isinstance(evidence, Evidence):
         bounds += [probed_bound(evidence, s, Vh, k, kept) for kept in (k, s.size)]
         rounding = known.noise[min(k, known.noise.size - 1)]
@@ -213,22 +264,27 @@ def certificate(
         frobenius_error=error,
         relative_error=relative,
         explained_variance=1.0 - relative**2,
-        spectral_bound=min(bounds),
+        spectral_bound=min(bounds) + 8 * evidence.eps * norm,  # the factors themselves are rounded
         confidence=1.0 - 4 * FAILURE,
         lower=lower,
         upper=upper,
         residuals=residuals,
-        resolved=(upper - lower) <= RESOLVED * s[:k],
+        resolved=resolved(lower, s[:k], upper),
         rounding_floor=floor,
         frobenius_norm=norm,
         tolerance=tolerance,
-        met=tolerance is None or relative <= tolerance,
+        met=tolerance is None or float(np.hypot(error, floor)) <= tolerance * norm,
     )
+
+
+def resolved(lower: Array, s: Array, upper: Array) -> Array:
+    """Whether each interval holds its value and is narrow: (k,) bool."""
+    return np.asarray((lower <= s) & (s <= upper) & (upper - lower <= RESOLVED * s))
 
 
 def residual_bound(residual: Residual, s: Array) -> float:
     """Upper bound on ||D||_2^2: the exact ||D||_F^2, or the probes' sum over the chi-squared quantile."""
-    rounding = 64 * np.finfo(np.float64).eps * residual.energy
+    rounding = 64 * EPS * residual.energy
     certain = max(residual.energy - float(np.sum(s**2)), 0.0) + rounding
     seen = float(residual.discarded.sum()) / chi_squared_floor(residual.discarded.size, complex_=False)
     return min(certain, seen + rounding)
@@ -237,13 +293,14 @@ def residual_bound(residual: Residual, s: Array) -> float:
 def spectrum_from_residual(residual: Residual, s: Array) -> Spectrum:
     """s_i^2 <= sigma_i^2 <= s_i^2 + ||D||_2^2."""
     rest = residual_bound(residual, s)
-    noise = (64 * np.finfo(np.float64).eps * np.sqrt(s.size) + 2 * residual.eps) * float(np.sum(s[:1] ** 2))
-    return Spectrum(s**2, s**2 + rest, np.full(s.size, np.sqrt(rest)), np.full(s.size, noise))
+    rounding = np.full(s.size, 64 * EPS * np.sqrt(s.size) * float(np.sum(s[:1] ** 2)))
+    noise = rounding + 2 * residual.eps * float(np.sum(s[:1] ** 2)) + residual.means**2
+    return Spectrum(s**2, s**2 + rest, np.full(s.size, np.sqrt(rest)), noise, rounding, rest)
 
 
 def intervals(known: Spectrum, s: Array) -> tuple[Array, Array]:
     """[lower, upper] of each sigma_i, widened by rounding: (k,), (k,)."""
-    best, noise = np.zeros(s.size), np.zeros(s.size)
+    best, noise = np.full(s.size, known.beyond), np.zeros(s.size)
     count = min(s.size, known.upper.size)
     best[:count], noise[:count] = known.upper[:count], known.noise[:count]
     noise[count:] = noise[:count].max(initial=0.0)
@@ -252,10 +309,18 @@ def intervals(known: Spectrum, s: Array) -> tuple[Array, Array]:
     return lower, upper
 
 
-def rounding_floor(energy: float, eps: float, noise: Array) -> float:
-    """Errors below this are lost in E - sum s_i^2: rounding of the energy and of each s_i^2."""
-    energy_noise = energy * (eps * 2**-8 + 64 * np.finfo(np.float64).eps)
-    return float(np.sqrt(energy_noise + np.linalg.norm(noise)))
+def hidden_energy(evidence: Evidence | Residual, known: Spectrum, k: int) -> float:
+    """Squared errors below this are lost in ||A||_F^2 - (s_1^2 + ... + s_k^2)."""
+    working = evidence.working if isinstance(evidence, Evidence) else EPS
+    return energy_rounding(evidence.energy, working) + float(np.linalg.norm(known.rounding[:k]))
+
+
+def energy_rounding(energy: float, eps: float) -> float:
+    """Size of rounding in ||A||_F^2 less a sum of s_i^2 from products of rounding `eps`.
+
+    Sums of squares are in float64. Roundings of products are random: over a million of them 2^-8 of one is left.
+    """
+    return energy * (64 * EPS + (eps * 2**-8 if eps > EPS else 0.0))
 
 
 def probed_bound(evidence: Evidence, s: Array, Vh: Array, k: int, kept: int) -> float:

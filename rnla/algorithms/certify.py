@@ -13,12 +13,20 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-import scipy.linalg
 
-from rnla.algorithms.certificate import FAILURE, PROBES, RESOLVED, arrow_eigenvalues, top_eigenvalue_bound
+from rnla.algorithms.certificate import (
+    EPS,
+    FAILURE,
+    PROBES,
+    absolute_rounding,
+    arrow_eigenvalues,
+    resolved,
+    top_eigenvalue_bound,
+)
 from rnla.algorithms.results import Certificate
 from rnla.arrays import Array, accumulator_dtype, wide
 from rnla.errors import RequestError
+from rnla.kernels.subspaces import eigh
 from rnla.streams import normal
 from rnla.sweeps.blocks import Block
 from rnla.sweeps.matrix import Matrix
@@ -96,14 +104,14 @@ def _judged(A: Matrix, found: list[Any], s: Array, V: Array) -> Certificate:
     own = float(np.einsum("i,ij,j,ji->", s, UU, s, VV).real)
     squared = float(energy) - 2 * float(np.sum(s * np.diagonal(UAV).real)) + own
     norm, error = float(np.sqrt(energy)), float(np.sqrt(max(squared, 0.0)))
-    floor = norm * float(np.sqrt(A.eps * 2**-8 + 64 * np.finfo(np.float64).eps))
+    floor = float(np.sqrt(64 * EPS * (energy + own)))
     EEW = EWA - (EWU * s) @ V.conj().T  # (E W)^H E = (E W)^H A - ((E W)^H U) diag(s) V^H
-    spectral = min(max(error, floor), float(np.sqrt(top_eigenvalue_bound(EEW.T))))
+    spectral = min(float(np.hypot(error, floor)), float(np.sqrt(top_eigenvalue_bound(EEW.T))))
     away = np.sqrt(right + np.linalg.norm(UA - s[:, None] * V.conj().T, axis=1) ** 2)
     largest = min(norm, float(s[0]) * (1 + _departure(UU) + _departure(VV)) + spectral)
     basis = _Basis(V, VV, H, UA.conj().T * s, FWA.conj().T, largest * float(np.sqrt(right.sum())), norm)
     lower, upper = basis.intervals(s, A.eps)
-    relative = error / norm if norm > 0 else 0.0
+    relative = error / norm if norm > 0 else np.inf if error > 0 else 0.0
     return Certificate(
         frobenius_error=error,
         relative_error=relative,
@@ -113,7 +121,7 @@ def _judged(A: Matrix, found: list[Any], s: Array, V: Array) -> Certificate:
         lower=lower,
         upper=upper,
         residuals=away,
-        resolved=(upper - lower) <= RESOLVED * s,
+        resolved=resolved(lower, s, upper),
         rounding_floor=floor,
         frobenius_norm=norm,
     )
@@ -132,20 +140,18 @@ class _Basis(NamedTuple):
 
     def intervals(self, s: Array, eps: float) -> tuple[Array, Array]:
         """Interval of each sigma_i: Ritz values below, the eigenvalues of the arrow matrix above."""
-        w, W = scipy.linalg.eigh(self.VV)
+        w, W = eigh(self.VV)
         kept = w > 1e-3
         T = W[:, kept] / np.sqrt(w[kept])
         X, H = self.V @ T, T.conj().T @ self.H @ T
-        theta, Y = (part[..., ::-1] for part in scipy.linalg.eigh(H))
+        theta, Y = (part[..., ::-1] for part in eigh(H))
         R = self.Z @ T
         R = (R - X @ (X.conj().T @ R)) @ Y
         CW = self.CW - X @ (X.conj().T @ self.CW)
         departure = _departure(self.VV) * self.norm**2  # W was projected with V, not with X
-        certain = max(self.norm**2 - float(np.sum(theta)), 0.0) + 64 * np.finfo(np.float64).eps * self.norm**2
+        certain = max(self.norm**2 - float(np.sum(theta)), 0.0) + 64 * EPS * self.norm**2
         beta = min(certain, top_eigenvalue_bound(CW) + departure)
-        noise = 7 * eps * np.maximum(theta, 0.0) + 16 * np.finfo(np.float64).eps * (64 + theta.size) * theta.max(
-            initial=0.0
-        )
+        noise = 2 * eps * np.maximum(theta, 0.0) + absolute_rounding(float(theta.max(initial=0.0)), theta.size)
         values, bounds = np.zeros(s.size), np.full(s.size, beta)
         values[: theta.size] = np.maximum(theta - noise, 0.0)
         bounds[: theta.size] = arrow_eigenvalues(theta, R, beta)[: theta.size] + self.slack + noise

@@ -17,9 +17,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from rnla.algorithms.certificate import PROBES, Evidence, Squared, joint_basis
+from rnla.algorithms.certificate import PROBES, Evidence, Squared, energy_rounding, joint_basis
 from rnla.arrays import Array, accumulator_dtype, real_eps
-from rnla.kernels.subspaces import Factors, factors, orth, ritz_factors
+from rnla.kernels.subspaces import Factors, eigh, factors, orth, ritz_factors
 from rnla.streams import normal
 from rnla.sweeps.matrix import Matrix
 from rnla.sweeps.products import Gram, Inner, OwnMoments, Product, Right, SumOfSquares
@@ -27,6 +27,9 @@ from rnla.sweeps.settling import first_sweep
 from rnla.sweeps.source import Tall, Workspace
 
 Kind = Literal["krylov", "subspace", "gram"]
+INDEPENDENT = (
+    1e-6  # eigenvalues of the Gram matrix of unit columns below this are rounding; U stays orthonormal to 1e-9
+)
 UNRESOLVED = 1000.0  # modes with (sigma_k / sigma_1)^2 below this many roundings need more precision
 
 
@@ -142,6 +145,8 @@ class Krylov:
         seen = ritz_factors(K, Z)
         wanted = min(self.k or self.width, K.shape[1])
         hidden = seen.s.size < wanted or seen.s[wanted - 1] ** 2 < UNRESOLVED * real_eps(self.A.dtype) * seen.s[0] ** 2
+        if self.tolerance is not None:
+            hidden |= self.tolerance**2 < 4 * energy_rounding(1.0, real_eps(self.A.dtype))
         if hidden and Z.any():
             # float32 hides the modes asked for: go on in float64, from the power step that is known
             start = orth(np.hstack([seen.Vh.conj().T, Z]))[:, : K.shape[1]]
@@ -153,9 +158,9 @@ class Krylov:
         """With all of A^H A known: its leading eigenvectors, and the last sweep next.
 
         Eigenvectors below eps lambda_1 are rounding, but those above have almost nothing of the large ones in them, and
-        the last sweep starts from there with graded columns: singular values down to 1e-7 sigma_1 come out right.
+        the last sweep starts from there with graded columns: singular values down to 1e-6 sigma_1 come out right.
         """
-        w, V = np.linalg.eigh((C + C.conj().T) / 2)
+        w, V = eigh((C + C.conj().T) / 2)
         V = V[:, ::-1]
         k = self.k or self._rank(np.sqrt(np.maximum(w[::-1], 0.0)), state.energy) or C.shape[0]
         width = min(k + self.oversample, C.shape[0])
@@ -228,19 +233,22 @@ class Krylov:
         return self.A.settled and self.kind != "gram" and not state.promoted
 
     def _within(self, s: Array, energy: float) -> bool:
-        rest = max(energy - float(np.sum(s**2)), 0.0)
+        rest = max(energy - float(np.sum(s**2)), 0.0) + energy_rounding(energy, real_eps(self.A.dtype))
         return rest <= (self.tolerance or 0.0) ** 2 * energy
 
     def _rank(self, s: Array, energy: float) -> int | None:
         """Smallest rank within the tolerance, if these singular values reach it."""
         if self.tolerance is None:
             return None
-        return rank_within(s, energy, self.tolerance)
+        return rank_within(s, energy, self.tolerance, energy_rounding(energy, real_eps(self.A.dtype)))
 
 
-def rank_within(s: Array, energy: float, tolerance: float) -> int | None:
-    """Smallest r >= 1 with ||A||_F^2 - (s_1^2 + ... + s_r^2) <= (tolerance ||A||_F)^2; None if none is enough."""
-    rest = energy - np.cumsum(s**2)
+def rank_within(s: Array, energy: float, tolerance: float, hidden: float) -> int | None:
+    """Smallest r >= 1 with ||A||_F^2 - (s_1^2 + ... + s_r^2) <= (tolerance ||A||_F)^2; None if none is enough.
+
+    `hidden` is the squared error that rounding may hide.
+    """
+    rest = np.maximum(energy - np.cumsum(s**2), 0.0) + hidden
     reached = np.flatnonzero(rest <= tolerance**2 * energy)
     return int(reached[0]) + 1 if reached.size else None
 
@@ -264,18 +272,6 @@ def _squared(state: State, cut: float) -> Squared | None:
     return Squared(*joint_basis([(K, Z), (state.Q, state.ZQ)], cut), CCW)
 
 
-def mismatch(G: Array, H: Array) -> float:
-    """Relative size of Y^H Y - Q^H (A^H Y), which vanishes but for rounding.
-
-    Y^H Y was summed in float64. The other, in float32, loses small rows that are added to a large one (heavy tails):
-    always in one direction, which no asymmetry shows.
-    """
-    kept = np.flatnonzero(np.diagonal(G).real > 0)
-    length = np.sqrt(np.diagonal(G).real[kept])
-    difference = (G - (H + H.conj().T) / 2)[np.ix_(kept, kept)]
-    return float(np.linalg.norm(difference / length / length[:, None], 2)) if kept.size else 0.0
-
-
 class Extracted(NamedTuple):
     """The factors of the last sweep and what the certificate needs."""
 
@@ -289,14 +285,25 @@ class Extracted(NamedTuple):
 def extract(method: Krylov, state: State) -> Extracted:
     """Factors from the last sweep: U = Y C, s, Vh, in units of the settled view."""
     A = method.view(state)
-    found = factors(state.G, state.ZQ, 1e-13)
+    found = factors(state.G, state.ZQ, INDEPENDENT)
     cut = 1e-2 if real_eps(A.dtype) > 1e-10 else 1e-5
-    if method.kind == "gram":
-        X, Z = state.K, state.Z
-    else:
-        X, Z = joint_basis([(state.Q, state.ZQ), (state.K, state.Z)], cut)
-    n = A.shape[1]
-    lost = mismatch(state.G, state.Q.conj().T @ state.ZQ)
-    evidence = Evidence(state.energy, A.eps, X, Z, probes(method.seed, n, A), state.ZW, _squared(state, cut), lost)
+    exact = method.kind == "gram"
+    blocks = [(state.Q, state.ZQ)] if exact else [(state.Q, state.ZQ), (state.K, state.Z)]
+    X, Z = joint_basis(blocks, cut)
+    summed = state.Q.conj().T @ state.ZQ
+    evidence = Evidence(
+        state.energy,
+        A.eps,
+        real_eps(A.dtype),
+        X,
+        Z,
+        probes(method.seed, A.shape[1], A),
+        state.ZW,
+        squared=_squared(state, cut),
+        gram=state.Z if exact else None,
+        Q=state.Q,
+        difference=state.G - (summed + summed.conj().T) / 2,
+        means=A.transform.rounding_of_means(A.shape[0]) if method.A.centring else 0.0,
+    )
     Y = method.workspace.tall("Y", (A.shape[0], state.Q.shape[1]), A.dtype, A.geometry.tall_rows)
     return Extracted(found, evidence, Y, state.unit, A)

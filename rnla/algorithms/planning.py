@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
-from rnla.algorithms.certificate import PROBES
+from rnla.algorithms.certificate import PROBES, energy_rounding
 from rnla.arrays import accumulator_dtype, spelt_bytes
 from rnla.checks import integer, one_of, share
 from rnla.errors import RankError, RequestError, UnsupportedError
@@ -121,6 +121,12 @@ def checked_request(
         msg = f"passes={budget} must lie in 1..100: 2 is quick, 4 the default"
         raise RequestError(msg)
     tolerance = None if tol is None else share(tol, "tol", "a relative error")
+    if tolerance is not None and tolerance**2 < 2 * energy_rounding(1.0, 0.0):
+        msg = (
+            f"tol={tolerance:.2g} is less than sums of squares in float64 can show (1.7e-7), so nobody could say that "
+            "it was met: ask for a rank k instead, and look at certificate.upper and .spectral_bound"
+        )
+        raise RequestError(msg)
     extra = integer(oversample, "oversample", least=0)
     one_of(method, "method", get_args(Method))
     return Request(rank, budget, tolerance, extra, integer(seed, "seed"), method)
@@ -151,7 +157,7 @@ def chosen(A: Matrix, request: Request) -> tuple[str, str]:
         method = "gram"
         why = (
             f"the short side has {n} <= {GRAM_COLUMNS} columns, so A^T A fits and its eigenvectors are exact to "
-            "rounding; a second sweep gives the other factor and, with graded columns, singular values down to 1e-7 of "
+            "rounding; a second sweep gives the other factor and, with graded columns, singular values down to 1e-6 of "
             "the largest (for smaller ones, method krylov)"
         )
     else:

@@ -40,7 +40,7 @@ class Certificate:
     frobenius_error: float  # ||A - U diag(s) Vt||_F
     relative_error: float  # the same over ||A||_F
     explained_variance: float  # 1 - relative_error^2
-    spectral_bound: float  # ||A - U diag(s) Vt||_2 is at most this
+    spectral_bound: float  # ||A - U diag(s) Vt||_2 is at most this, the factors as they are rounded
     confidence: float
     lower: Array  # (k,) sigma_i is at least this
     upper: Array  # (k,) and at most this

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnla.algorithms.certificate import Evidence, Residual, certificate
+from rnla.algorithms.certificate import Evidence, Residual, certificate, hidden_energy, spectrum_of
 from rnla.algorithms.completion import complete
 from rnla.algorithms.krylov import Krylov, extract, rank_within
 from rnla.algorithms.lifecycle import Checkpoints, iterate
@@ -122,9 +122,11 @@ def _finished(
 ) -> Triplets:
     """Truncation to rank k, certificate, signs, and the tall factor."""
     s, Vh, C = swept.s, swept.Vh, swept.C
-    k = request.k or rank_within(s, swept.evidence.energy, request.tolerance or 0.0) or s.size
+    known = spectrum_of(swept.evidence, s)
+    hidden = hidden_energy(swept.evidence, known, s.size)
+    k = request.k or rank_within(s, swept.evidence.energy, request.tolerance or 0.0, hidden) or s.size
     s, Vh, C, Y = completed(A, swept, k, workspace)
-    proof = certificate(swept.evidence, s, Vh, k, tolerance=request.tolerance)
+    proof = certificate(swept.evidence, known, s, Vh, k, tolerance=request.tolerance)
     if proof.frobenius_norm / LARGEST > swept.unit:
         msg = "the matrix's norm exceeds the range of float64; divide the data by a power of two"
         raise OverflowedError(msg)

@@ -21,6 +21,22 @@ def svd(A: Array) -> tuple[Array, Array, Array]:
         return scipy.linalg.svd(A, full_matrices=False, lapack_driver="gesvd")  # type: ignore[no-any-return]
 
 
+def eigh(A: Array) -> tuple[Array, Array]:
+    """Eigenvalues, ascending, and eigenvectors of a Hermitian matrix; by QR iteration where the fast way fails."""
+    try:
+        return scipy.linalg.eigh(A)  # type: ignore[no-any-return]
+    except scipy.linalg.LinAlgError:
+        return scipy.linalg.eigh(A, driver="ev")  # type: ignore[no-any-return]
+
+
+def eigvalsh(A: Array) -> Array:
+    """Eigenvalues of a Hermitian matrix, ascending, likewise."""
+    try:
+        return np.asarray(scipy.linalg.eigvalsh(A))
+    except scipy.linalg.LinAlgError:
+        return np.asarray(scipy.linalg.eigvalsh(A, driver="ev"))
+
+
 def orth(A: Array, against: Array | None = None) -> Array:
     """Orthonormal basis of the columns of A, less their part in span(against): (n, l) -> (n, r), r <= l.
 
@@ -66,7 +82,7 @@ def whitening(G: Array, tolerance: float) -> Whitening:
     seen = norms > 1e-16 * norms.max(initial=0.0)  # below, products in float32 underflow and Z is no longer A^H Y
     inverse = np.divide(1.0, norms, out=np.zeros_like(norms), where=seen)
     scaled = G * np.outer(inverse, inverse)
-    w, W = scipy.linalg.eigh((scaled + scaled.conj().T) / 2)
+    w, W = eigh((scaled + scaled.conj().T) / 2)
     kept = w > tolerance
     T = inverse[:, None] * W[:, kept] / np.sqrt(w[kept])
     return Whitening(T[:, ::-1], w[kept][::-1])
@@ -95,7 +111,7 @@ def ritz_factors(K: Array, Z: Array) -> Factors:
     if K.shape[1] == 0:
         return Factors(np.zeros((0, 0), K.dtype), np.zeros(0), np.zeros((0, K.shape[0]), K.dtype))
     raw = K.conj().T @ Z
-    w, W = scipy.linalg.eigh((raw + raw.conj().T) / 2)
+    w, W = eigh((raw + raw.conj().T) / 2)
     noise = float(np.linalg.norm(raw - raw.conj().T, 2)) / 2
     kept = w > max(DROWNED * noise, 1e-14 * max(float(w[-1]), 0.0))
     T = W[:, kept] / np.sqrt(w[kept])
