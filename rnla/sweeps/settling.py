@@ -12,7 +12,7 @@ from rnla.arrays import Array, accumulator_dtype
 from rnla.sweeps.matrix import Matrix
 from rnla.sweeps.products import CentredGram, Gram, GramMatrix, Moments, Product
 from rnla.sweeps.spans import Tally, energy_range, overflowed
-from rnla.sweeps.transform import spread_of
+from rnla.sweeps.transform import refuse_without_mean, spread_of
 
 
 class Settled(NamedTuple):
@@ -83,6 +83,8 @@ def settled_by_moments(A: Matrix) -> Matrix:
     if tally.largest > 0 and not 1e-100 < tally.largest < 1e100:  # squared deviations leave the range of float64
         bare = in_unit_of(bare, tally.largest)
         (moments,), _ = bare.swept(wanted, allow_nonfinite=allowed)
+    if missing == "impute-mean":
+        refuse_without_mean(moments.present == 0)
     unit = bare.transform.unit
     mean = moments.mean / unit
     scale = A.transform.scale

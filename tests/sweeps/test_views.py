@@ -92,10 +92,10 @@ def test_the_precision_may_be_chosen(dtype: str) -> None:
     assert np.abs(rnla.svd(rnla.open(matrix()).astype(dtype), 3).s - exact).max() <= allowed
 
 
+@pytest.mark.parametrize("rows", [5, ROWS])
 @pytest.mark.parametrize("columns", [[3], [3, 24]])
-def test_a_column_without_a_finite_entry_has_no_mean_to_impute(columns: list[int]) -> None:
-    """When it is swept as its transpose, where each row has its own mean."""
-    wide = np.ascontiguousarray(matrix()[:5, :])
+def test_a_column_without_a_finite_entry_has_no_mean_to_impute(columns: list[int], rows: int) -> None:
+    wide = np.ascontiguousarray(matrix()[:rows, :])
     wide[:, columns] = np.nan
     wide[0, 7] = np.inf
     with pytest.raises(NonFiniteError, match=rf"no mean: {', '.join(map(str, columns))} \({len(columns)} in all"):
