@@ -359,7 +359,7 @@ def _dasked(array: Any) -> Any:
 
 def _factorised(name: str, A: Matrix, request: Request, memory_bytes: int | None) -> _Done:
     A = replace(A, runner=current(A.runner))  # one runner for all sweeps
-    found = resources(A.swept_by, memory_bytes, lazy=hasattr(A.source, "blocks"))
+    found = resources(A.swept_by, memory_bytes)
     cost_plan = planned(name, A, request, threads=found.threads, base_bytes=found.base_bytes)
     refuse_if_too_large(cost_plan.peak_bytes, found, CURE)
     metered = replace(A, meter=Meter())

@@ -118,7 +118,7 @@ def plan_job(
 
 
 def _plan(chosen: Pipeline, A: Matrix, config: Any, memory_bytes: int | None) -> Plan:
-    return chosen.plan(A, config, resources(A.swept_by, memory_bytes, lazy=hasattr(A.source, "blocks")))
+    return chosen.plan(A, config, resources(A.swept_by, memory_bytes))
 
 
 def run_job(
@@ -157,7 +157,7 @@ def run_job(
     folder = JobFolder(local_target(out))
     if (reused := _reusable(folder.target, spec, overwrite=overwrite)) is not None:
         return _told(watcher, reused)
-    found = resources(A.swept_by, memory_bytes, lazy=hasattr(A.source, "blocks"))
+    found = resources(A.swept_by, memory_bytes)
     refuse_if_too_large(plan.peak_bytes, found, CURE)
     with writing_errors(folder.root):
         _refuse_full_disk(plan, folder)
