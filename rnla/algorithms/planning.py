@@ -9,7 +9,7 @@ from rnla.algorithms.certificate import PROBES, energy_rounding
 from rnla.arrays import accumulator_dtype, spelt_bytes
 from rnla.checks import integer, one_of, share
 from rnla.errors import RankError, RequestError, UnsupportedError
-from rnla.sweeps.geometry import FAN_IN
+from rnla.sweeps.geometry import FAN_IN, Geometry
 from rnla.sweeps.matrix import Matrix
 from rnla.sweeps.settling import extra_reads
 from rnla.sweeps.spans import BLOCK_BYTES
@@ -17,12 +17,16 @@ from rnla.tables import html_table, text_table
 
 Method = Literal["auto", "krylov", "subspace", "gram", "merge"]
 GRAM_COLUMNS = 1024  # up to this side the whole of A^H A is formed
+WORTH_SHARING = 256 << 20  # bytes of a store from which idle threads are worth a word
 TOLERANCE_WIDTH = 64  # columns of a block when the rank is to be found
 
 
 @dataclass(frozen=True, repr=False)
 class Plan:
-    """What a job will cost: promises, except where the data decides (then `notes` says so)."""
+    """What a job will cost: promises, except where the data decides (then `notes` says so).
+
+    Data whose squares leave the range of its precision costs one read more than `passes`.
+    """
 
     pipeline: str
     method: str
@@ -129,6 +133,9 @@ def checked_request(
         raise RequestError(msg)
     extra = integer(oversample, "oversample", least=0)
     one_of(method, "method", get_args(Method))
+    if budget == 1 and method in {"krylov", "subspace", "gram"}:
+        msg = f"method={method!r} needs passes >= 2; one pass is method='merge'"
+        raise RequestError(msg)
     return Request(rank, budget, tolerance, extra, integer(seed, "seed"), method)
 
 
@@ -245,7 +252,7 @@ def plan(
         peak_bytes=base_bytes + peak,
         output_bytes=output,
         scratch_bytes=scratch,
-        notes=notes + _rank_note(request, width, sweeps, method),
+        notes=notes + _rank_note(request, width, sweeps, method) + _span_note(geometry, threads),
     )
 
 
@@ -254,6 +261,14 @@ def _rank_note(request: Request, width: int, sweeps: int, method: str) -> tuple[
         return ()
     most = width * max(1, sweeps - 1)
     return (f"without k the rank is at most {most}: if the tolerance needs more, give k or more passes",)
+
+
+def _span_note(geometry: Geometry, threads: int) -> tuple[str, ...]:
+    if len(geometry.spans()) >= threads or geometry.bytes < WORTH_SHARING:
+        return ()
+    spans, strip = len(geometry.spans()), spelt_bytes(geometry.panel_rows * geometry.columns * geometry.itemsize)
+    idle = f"{threads - spans} of {threads} threads have nothing to do"
+    return (f"whole rows come {strip} at a time, so {idle}: rechunk to chunks of fewer rows",)
 
 
 def _flops(A: Matrix, method: str, width: int, sweeps: int) -> float:

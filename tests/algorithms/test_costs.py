@@ -8,7 +8,7 @@ import pytest
 import zarr
 
 import rnla
-from rnla.errors import DoesNotFitError, RnlaError
+from rnla.errors import DoesNotFitError, RequestError, RnlaError
 from tests.backends import BACKENDS, IN_PARTS
 from tests.faults import passes_read, reads, watched
 from tests.matrices import named, random_of
@@ -148,6 +148,19 @@ def test_tasks_grow_with_the_chunks_and_stay_few(shape, chunks):
     plan = rnla.plan("svd", store, k=50)
     count = (shape[0] // chunks[0]) * (shape[1] // chunks[1])
     assert plan.tasks <= max(TASKS_PER_CHUNK * count, 100) * plan.passes
+
+
+@pytest.mark.parametrize("method", ["krylov", "subspace", "gram"])
+def test_a_method_that_needs_more_passes_is_refused(method):
+    with pytest.raises(RequestError, match="needs passes >= 2"):
+        rnla.plan("svd", np.eye(20), k=3, passes=1, method=method)
+
+
+@pytest.mark.parametrize(("rows", "idle"), [(1_000_000, True), (1000, False)])
+def test_a_plan_says_when_threads_have_nothing_to_do(rows, idle):
+    store = zarr.create_array({}, shape=(1_000_000, 2000), chunks=(rows, 10), dtype="f4")
+    notes = rnla.plan("svd", rnla.open(store, threads=2), k=5).notes
+    assert any("1 of 2 threads have nothing to do" in note for note in notes) == idle
 
 
 def test_what_does_not_fit_is_refused_before_a_byte_is_read(tmp_path):

@@ -40,7 +40,7 @@ def started():
 
 @pytest.mark.parametrize("backend", ["zarr v3", "dask"])
 def test_a_matrix_that_is_open_runs_on_the_client_that_is_active_when_a_job_starts(tmp_path, sweeps, backend):
-    matrix = BACKENDS[backend](A, tmp_path)
+    matrix = BACKENDS[backend](A, tmp_path / "in")
     before = rnla.svd(matrix, 3)
     assert not sweeps
     with started() as client:
