@@ -129,7 +129,7 @@ class LocalObjects:
         if self._past_cache(handle, offset, view.nbytes):
             started = perf_counter()
             done = read_directly(handle, offset, view)
-            PACES[self.root].add(done, perf_counter() - started)
+            PACES[os.fstat(handle).st_dev].add(done, perf_counter() - started)
         for start in range(0, view.nbytes, step):
             part = view[start : start + step]
             read_exactly(handle, offset + max(start, done), [view[max(start, done) : start + part.nbytes]])
@@ -138,7 +138,7 @@ class LocalObjects:
     def _past_cache(self, handle: int, offset: int, nbytes: int) -> bool:
         if self.past_cache or nbytes < WORTH_BYTES:
             return self.past_cache
-        return PACES[self.root].hidden and not cached(handle, offset, nbytes)
+        return PACES[os.fstat(handle).st_dev].hidden and not cached(handle, offset, nbytes)
 
     def summed(self, piece: Piece, seal: Array) -> tuple[int, int] | None:
         """Size of a piece and the crc32c of all of it but its end, which fills `seal`; None where it is absent.
