@@ -27,8 +27,8 @@ DIRECT = getattr(os, "O_DIRECT", 0)
 PAGES_ASKED = 8  # of a chunk, evenly spread
 DIRECT_BYTES = 512  # direct access needs offsets, sizes and addresses that are multiples of this
 WORTH_BYTES = 1 << 20  # less is read faster with the kernel's read-ahead
-TRIED_BYTES = 64 << 20  # read directly before the disk is judged
-HIDDEN_PER_SECOND = 1e9  # bytes of float32 that one core multiplies by 60 columns, there and back
+TRIED_BYTES = 512 << 20  # read directly before the disk is judged; the first reads are slow
+HIDDEN_PER_SECOND = 0.8e9  # a little less than one core multiplies by 60 columns, there and back, in float32
 
 
 @dataclass
