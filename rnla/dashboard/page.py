@@ -25,7 +25,7 @@ h2 { font-size: 1.2rem; margin: 2.6rem 0 .4rem; padding-top: .8rem; border-top: 
 p { margin: .5rem 0; max-width: 50rem; } .sub, figcaption, caption { color: var(--soft); }
 .say { background: var(--card); border: 1px solid var(--rule); border-left: 4px solid var(--c1); padding: .4rem 1.1rem;
   margin: 1.2rem 0; } .say.missed { border-left-color: var(--bad); } .say p { max-width: none; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(10.5rem, 1fr)); gap: .8rem; margin: 1.2rem 0; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.2rem, 1fr)); gap: .7rem; margin: 1.2rem 0; }
 .tile { background: var(--card); border: 1px solid var(--rule); padding: .6rem .9rem; }
 .tile b { display: block; font-size: 1.45rem; font-weight: 600; line-height: 1.3; }
 .tile span { color: var(--soft); font-size: .85rem; display: block; line-height: 1.35; }

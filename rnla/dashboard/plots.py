@@ -116,7 +116,9 @@ def cumulative(shares: Array, label: str) -> str:
         for i, x, y, p in zip(modes[1:], frame.across(modes[1:]), frame.down(percent[1:]), percent[1:], strict=True)
     )
     last = float(percent[-1])
-    text = level(frame, last, f"{number(last, 4)} % with all {shares.size}", right=last < 50) if shares.size else ""
+    flat = bool(percent[3 * shares.size // 5] > last - 3)  # then the words go where the curve has left them room
+    words = f"{number(last, 4)} % with all {shares.size}"
+    text = level(frame, last, words, right=last < 50 or flat) if shares.size else ""
     return frame.svg(text + steps + dots, f"Cumulative share explained: {last:.4g} percent with all modes")
 
 
