@@ -26,6 +26,7 @@ class Cost:
     seconds: float
     peak_bytes: int  # largest memory of any process that took part, seen at each panel
     read_seconds: float = 0.0  # summed over threads
+    missing_entries: int = 0  # NaN and infinite entries found, masked or imputed as `missing` said
 
 
 @dataclass(frozen=True, repr=False)

@@ -127,7 +127,11 @@ def told_cost(record: Mapping[str, Any]) -> list[tuple[str, str]]:
     planned = f" (planned {promised['passes']})" if "passes" in promised else ""
     limit = f" (planned {spelt_bytes(promised['peak_bytes'])})" if "peak_bytes" in promised else ""
     seconds = cost["seconds"]
+    missing = cost.get("missing_entries", 0)
+    how = (record.get("config") or {}).get("missing", "")
+    treated = [("missing", f"{counted(missing, 'value')} NaN or infinite, treated by {how}")] if missing else []
     return [
+        *treated,
         ("method", singular(f"{record.get('method', '')}, {cost['passes']:.3g} passes{planned}")),
         ("read", f"{spelt_bytes(cost['bytes_read'])} in {clock(seconds) if seconds >= 60 else f'{seconds:.1f} s'}"),
         ("peak memory", f"{spelt_bytes(cost['peak_bytes'])} in a process{limit}"),

@@ -80,7 +80,7 @@ def how_wrong(shown: Shown) -> str:
         f"by more than {number(c.get('spectral_bound'), 3)} (spectral norm), and each singular value lies in its "
         f"interval: {resolution(shown)}.</p>"
     )
-    return sentence + tolerance(shown) + absent(shown) + unverified(shown)
+    return sentence + tolerance(shown) + missing(shown) + absent(shown) + unverified(shown)
 
 
 def resolution(shown: Shown) -> str:
@@ -123,6 +123,15 @@ def absent(shown: Shown) -> str:
         return ""
     many = "not counted" if count is None else counted(count, "chunk")
     return f"<p class='sub'>Absent from the store, and read as its fill value as was asked for: {many}.</p>"
+
+
+def missing(shown: Shown) -> str:
+    """A caution when values were masked or imputed."""
+    count = (shown.record.get("cost") or {}).get("missing_entries", 0)
+    if not count:
+        return ""
+    how = escape(str((shown.record.get("config") or {}).get("missing", "as was asked for")))
+    return f"<p class='sub'>NaN or infinite in the data, and treated by <b>{how}</b>: {counted(count, 'value')}.</p>"
 
 
 def unverified(shown: Shown) -> str:

@@ -82,14 +82,15 @@ class FileCheckpoints:
         return str(kept["data"]) == self.data
 
     def _take_up(self, kept: Any) -> None:
-        read, reading, peak, seconds = (float(value) for value in kept["cost"])
-        self.meter.tallies.append(Tally(int(read), read_seconds=reading, peak_bytes=int(peak)))
+        read, reading, peak, seconds, missing = (float(value) for value in kept["cost"])
+        self.meter.tallies.append(Tally(int(read), read_seconds=reading, peak_bytes=int(peak), missing=int(missing)))
         self.taken_up.append(seconds)
 
     def _cost(self) -> Array:
         total = self.meter.total()
         seconds = perf_counter() - self.started + self.seconds_before
-        return np.array([total.bytes_read, total.read_seconds, total.peak_bytes, seconds])
+        missing = max((tally.missing for tally in self.meter.tallies), default=0)
+        return np.array([total.bytes_read, total.read_seconds, total.peak_bytes, seconds, missing])
 
     def save(self, state: S) -> None:
         """Replace the state kept."""

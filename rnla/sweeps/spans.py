@@ -59,6 +59,7 @@ class Tally:
     energy: float = 0.0
     largest: float = 0.0  # largest modulus seen where squares left the range
     nonfinite: int = 0
+    missing: int = 0  # entries that are not finite and were masked or imputed
     positions: tuple[tuple[int, int], ...] = ()
     read_seconds: float = 0.0
     seconds: float = 0.0
@@ -70,6 +71,7 @@ class Tally:
             self.energy + other.energy,
             max(self.largest, other.largest),
             self.nonfinite + other.nonfinite,
+            self.missing + other.missing,
             (self.positions + other.positions)[:FIRST_POSITIONS],
             self.read_seconds + other.read_seconds,
             self.seconds + other.seconds,
@@ -210,13 +212,20 @@ def _panels(
             raw, seconds = ahead.result()
             if index + 1 < len(panels):
                 ahead = reader.submit(read, index + 1)
-            tally = Tally(bytes_read=raw_bytes(raw, work), read_seconds=seconds)
+            tally = Tally(bytes_read=raw_bytes(raw, work), read_seconds=seconds, missing=missing_entries(raw, work))
             yield partial(_same, tally), blocks_of(raw, rows, work)
 
 
 def raw_bytes(raw: Any, work: Work) -> int:
     """Matrix bytes in a panel: all its entries, or for sparse data counted as if dense."""
     return int(np.prod(raw.shape)) * work.geometry.itemsize
+
+
+def missing_entries(raw: Any, work: Work) -> int:
+    """Entries that the view masks or imputes."""
+    if work.transform.missing == "error" or scipy.sparse.issparse(raw):
+        return 0
+    return int(raw.size) - int(np.count_nonzero(np.isfinite(raw)))
 
 
 def blocks_of(raw: Any, rows: slice, work: Work) -> Iterator[Block]:
@@ -234,27 +243,27 @@ def blocks_of(raw: Any, rows: slice, work: Work) -> Iterator[Block]:
 def _strips(work: Work, span: slice) -> Iterator[tuple[Callable[[], Tally], Iterator[Block]]]:
     operands = work.operands()
     for rows in work.geometry.panels(span):
-        read_bytes: list[int] = []
+        seen: list[tuple[int, int]] = []  # bytes and missing entries of each part, as often as it is read
 
-        def parts(rows: slice = rows, read_bytes: list[int] = read_bytes) -> Iterator[tuple[slice, Dense]]:
+        def parts(rows: slice = rows, seen: list[tuple[int, int]] = seen) -> Iterator[tuple[slice, Dense]]:
             for columns in work.geometry.parts():
                 where = partial(work.source.place, rows.start, columns.start)
                 raw = retried(partial(work.source.read, rows, columns), where)
                 raw = raw.toarray() if scipy.sparse.issparse(raw) else raw
-                read_bytes.append(raw_bytes(raw, work))
+                seen.append((raw_bytes(raw, work), missing_entries(raw, work)))
                 transform = work.transform.columns_at(columns)
                 yield columns, Dense(*transform.dense(raw, rows, work.dtype), rows)
 
         strip = Strip(parts, rows, work.dtype, operands)
-        yield partial(_tally_of, read_bytes), iter([strip])
+        yield partial(_tally_of, seen, len(work.geometry.parts())), iter([strip])
 
 
 def _same(tally: Tally) -> Tally:
     return tally
 
 
-def _tally_of(read_bytes: list[int]) -> Tally:
-    return Tally(bytes_read=sum(read_bytes))
+def _tally_of(seen: list[tuple[int, int]], parts: int) -> Tally:
+    return Tally(bytes_read=sum(nbytes for nbytes, _ in seen), missing=sum(missing for _, missing in seen[:parts]))
 
 
 def overflowed(tally: Tally, dtype: DType) -> OverflowedError:

@@ -150,6 +150,19 @@ def test_tasks_grow_with_the_chunks_and_stay_few(shape, chunks):
     assert plan.tasks <= max(TASKS_PER_CHUNK * count, 100) * plan.passes
 
 
+@pytest.mark.parametrize("layout", ["panels", "chunked both ways"])
+@pytest.mark.parametrize("missing", ["mask", "impute-mean"])
+def test_missing_entries_are_counted_once(tmp_path, small_panels, layout, missing):
+    A = random_of("f8", (400, 60))
+    A[::7, 3] = np.nan
+    place = tmp_path / "a.zarr"
+    zarr.create_array(place, data=A, chunks=(40, 60) if layout == "panels" else (200, 20))
+    strip = 10**6 if layout == "panels" else 10_000
+    found = rnla.svd(rnla.open(place, missing=missing, strip_bytes=strip), 3, method="krylov")
+    assert found.cost.missing_entries == np.count_nonzero(np.isnan(A))
+    assert rnla.svd(np.nan_to_num(A), 3).cost.missing_entries == 0
+
+
 @pytest.mark.parametrize("method", ["krylov", "subspace", "gram"])
 def test_a_method_that_needs_more_passes_is_refused(method):
     with pytest.raises(RequestError, match="needs passes >= 2"):

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zarr
 
 from rnla.errors import IntegrityError
 from rnla.store.results import read_result
@@ -76,6 +77,20 @@ def test_chunks_that_were_absent_are_told(command, store, tmp_path):
     done = command("show", tmp_path / "r.zarr", "--html", tmp_path / "r.html")
     assert "1 chunk, read as the fill value" in done.stdout
     assert "as was asked for: 1 chunk." in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("how", ["mask", "impute-mean"])
+def test_missing_values_are_told(command, tmp_path, how):
+    A = np.random.default_rng(0).standard_normal((40, 12))
+    A[[3, 7, 30], [1, 5, 1]] = np.nan, np.inf, -np.inf
+    zarr.create_array(tmp_path / "a.zarr", data=A, chunks=(10, 12))
+    done = command(
+        "run", "svd", tmp_path / "a.zarr", "--k", 2, "--missing", how, "--out", tmp_path / "r.zarr", "--quiet"
+    )
+    assert done.exit_code == 0
+    assert f"3 values NaN or infinite, treated by {how}" in command("show", tmp_path / "r.zarr").output
+    command("show", tmp_path / "r.zarr", "--html", tmp_path / "r.html")
+    assert f"treated by <b>{how}</b>: 3 values" in (tmp_path / "r.html").read_text()
 
 
 def test_a_tolerance_that_was_missed_is_told(command, store, tmp_path):
