@@ -221,7 +221,7 @@ def plan(
     item = view.dtype.itemsize
     wide = accumulator_dtype(view.dtype).itemsize
     output = (m * (request.k or width) + n * (request.k or width)) * item
-    scratch = m * width * (wide if method in {"merge", "gram"} else item)
+    scratch = m * width * {"merge": 2 * wide, "gram": wide}.get(method, item)  # Y; merge keeps those of its blocks too
     peak = _peak(view, method, width, threads, sweeps)
     return Plan(
         pipeline=pipeline,
