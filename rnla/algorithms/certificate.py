@@ -47,11 +47,11 @@ class Evidence(NamedTuple):
     Z: Array  # (n, d) A^H A X
     W: Array  # (n, r) Gaussian probes, independent of X
     ZW: Array  # (n, r) A^H A W
+    Q: Array  # (n, l) the last block, and
+    difference: Array  # (l, l) between two ways of summing Q^H A^H A Q
+    means: float  # size of what rounding of the columns' means adds to the matrix
     squared: Squared | None = None  # more, when the probes went through two sweeps
-    gram: Array | None = None  # (n, n) A^H A, when it was formed
-    Q: Array | None = None  # (n, l) the last block, and
-    difference: Array | None = None  # (l, l) between two ways of summing Q^H A^H A Q
-    means: float = 0.0  # size of what rounding of the columns' means adds to the matrix
+    beyond: float = np.inf  # bound on A^H A on the complement of X, when A^H A was formed
 
 
 class Residual(NamedTuple):
@@ -60,7 +60,6 @@ class Residual(NamedTuple):
     energy: float  # ||A||_F^2
     eps: float
     discarded: Array  # (r,) ||D w||^2 of independent Gaussian probes
-    means: float = 0.0  # size of what rounding of the columns' means adds to the matrix
 
 
 def chi_squared_floor(probes: int, *, complex_: bool) -> float:
@@ -118,9 +117,8 @@ def spectrum_on(evidence: Evidence, X: Array, Z: Array, CCW: Array | None) -> Sp
     H = (raw + raw.conj().T) / 2
     theta, Y = (part[..., ::-1] for part in eigh(H))
     rounding = rounding_noise(theta, Y.conj().T @ (raw - H) @ Y)
-    if evidence.Q is not None and evidence.difference is not None:
-        seen = (X @ Y).conj().T @ evidence.Q
-        rounding = rounding + perturbation(theta, seen @ evidence.difference @ seen.conj().T)
+    seen = (X @ Y).conj().T @ evidence.Q
+    rounding = rounding + perturbation(theta, seen @ evidence.difference @ seen.conj().T)
     # rounded means are orthogonal to centred columns: they enter squared
     noise = rounding + 2 * evidence.eps * np.maximum(theta, 0.0) + evidence.means**2
     R = (Z - X @ H) @ Y  # columns: residuals of the Ritz vectors
@@ -170,8 +168,6 @@ def rounding_noise(theta: Array, N: Array) -> Array:
     through = np.divide(4 * size**2, gap, out=np.zeros_like(size), where=gap > 0)
     through = np.where(np.tri(d, dtype=bool), 0.0, through).sum(axis=1)
     leading = np.maximum.accumulate(np.where(np.tri(d, dtype=bool), size, 0.0).max(axis=1))
-    if d == 0:
-        return leading
     # columns of A^H (A X) round in proportion to theirs in A X, so sigma_i moves by at most a multiple of eps sigma_1
     largest = float(np.sqrt(max(theta[0], np.finfo(np.float64).tiny)))
     return np.asarray(4 * (leading + through) + shifted(theta, absolute_rounding(float(theta[0]), d) / (2 * largest)))
@@ -181,15 +177,20 @@ def complement_bound(evidence: Evidence, X: Array, Z: Array, CCW: Array | None) 
     """beta: upper bound on the largest eigenvalue of A^H A on the complement of span(X)."""
     known = float(np.sum(X.conj() * Z).real)  # the trace of X^H A^H A X
     certain = max(evidence.energy - known, 0.0) + 64 * EPS * evidence.energy
-    if evidence.gram is not None:
-        away = evidence.gram - X @ (X.conj().T @ evidence.gram)
-        away -= (away @ X) @ X.conj().T
-        largest = float(eigvalsh((away + away.conj().T) / 2)[-1])
-        return min(certain, max(largest, 0.0) + absolute_rounding(known, X.shape[1]))
+    if np.isfinite(evidence.beyond):
+        return min(certain, evidence.beyond)
     if CCW is not None:  # C^2 has the squares of C's eigenvalues
         return min(certain, float(np.sqrt(top_eigenvalue_bound(CCW))))
     PW = evidence.ZW - Z @ (X.conj().T @ evidence.W)  # A^H A (I - P) W
     return min(certain, top_eigenvalue_bound(PW - X @ (X.conj().T @ PW)))
+
+
+def beyond_basis(C: Array, X: Array, Z: Array) -> float:
+    """Bound on the largest eigenvalue of C = A^H A, formed whole, on the complement of span(X), with Z = C X."""
+    away = C - X @ (X.conj().T @ C)
+    away -= (away @ X) @ X.conj().T
+    largest = float(eigvalsh((away + away.conj().T) / 2)[-1])
+    return max(largest, 0.0) + absolute_rounding(float(np.sum(X.conj() * Z).real), X.shape[1])
 
 
 def remainder_bound(evidence: Evidence, s: Array, Vh: Array) -> float:
@@ -294,7 +295,7 @@ def spectrum_from_residual(residual: Residual, s: Array) -> Spectrum:
     """s_i^2 <= sigma_i^2 <= s_i^2 + ||D||_2^2."""
     rest = residual_bound(residual, s)
     rounding = np.full(s.size, 64 * EPS * np.sqrt(s.size) * float(np.sum(s[:1] ** 2)))
-    noise = rounding + 2 * residual.eps * float(np.sum(s[:1] ** 2)) + residual.means**2
+    noise = rounding + 2 * residual.eps * float(np.sum(s[:1] ** 2))
     return Spectrum(s**2, s**2 + rest, np.full(s.size, np.sqrt(rest)), noise, rounding, rest)
 
 

@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from rnla.algorithms.certificate import PROBES, Evidence, Squared, energy_rounding, joint_basis
+from rnla.algorithms.certificate import PROBES, Evidence, Squared, beyond_basis, energy_rounding, joint_basis
 from rnla.arrays import Array, accumulator_dtype, real_eps
 from rnla.kernels.subspaces import Factors, eigh, factors, orth, ritz_factors
 from rnla.streams import normal
@@ -27,9 +27,7 @@ from rnla.sweeps.settling import first_sweep
 from rnla.sweeps.source import Tall, Workspace
 
 Kind = Literal["krylov", "subspace", "gram"]
-INDEPENDENT = (
-    1e-6  # eigenvalues of the Gram matrix of unit columns below this are rounding; U stays orthonormal to 1e-9
-)
+INDEPENDENT = 1e-6  # eigenvalues of Y^H Y, of unit columns, below this are rounding: so U is orthonormal to 1e-9
 UNRESOLVED = 1000.0  # modes with (sigma_k / sigma_1)^2 below this many roundings need more precision
 
 
@@ -183,7 +181,7 @@ class Krylov:
         state = state._replace(K=K, Z=Z)
         seen = ritz_factors(K, Z)
         rank = self.k or self._rank(seen.s, state.energy)
-        reached = self.tolerance is not None and rank is not None and self._within(seen.s[:rank], state.energy)
+        reached = rank is not None and self._rank(seen.s[:rank], state.energy) is not None
         width = self.width if self.kind == "krylov" else K.shape[1]
         fresh = orth(Z[:, -width:] if Z.shape[1] > width else Z, against=K)[:, : self.width]
         exhausted = fresh.shape[1] == 0 or (self.kind != "subspace" and K.shape[1] + fresh.shape[1] > K.shape[0])
@@ -231,10 +229,6 @@ class Krylov:
     def _measured(self, state: State) -> bool:
         """Whether the first sweep summed the squares of the very entries that the last one multiplies."""
         return self.A.settled and self.kind != "gram" and not state.promoted
-
-    def _within(self, s: Array, energy: float) -> bool:
-        rest = max(energy - float(np.sum(s**2)), 0.0) + energy_rounding(energy, real_eps(self.A.dtype))
-        return rest <= (self.tolerance or 0.0) ** 2 * energy
 
     def _rank(self, s: Array, energy: float) -> int | None:
         """Smallest rank within the tolerance, if these singular values reach it."""
@@ -299,11 +293,11 @@ def extract(method: Krylov, state: State) -> Extracted:
         Z,
         probes(method.seed, A.shape[1], A),
         state.ZW,
-        squared=_squared(state, cut),
-        gram=state.Z if exact else None,
-        Q=state.Q,
+        state.Q,
         difference=state.G - (summed + summed.conj().T) / 2,
         means=A.transform.rounding_of_means(A.shape[0]) if method.A.centring else 0.0,
+        squared=_squared(state, cut),
+        beyond=beyond_basis(state.Z, X, Z) if exact else np.inf,
     )
     Y = method.workspace.tall("Y", (A.shape[0], state.Q.shape[1]), A.dtype, A.geometry.tall_rows)
     return Extracted(found, evidence, Y, state.unit, A)

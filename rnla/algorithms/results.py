@@ -115,6 +115,11 @@ def _rows(X: Any, columns: int, what: str, labels: Labels | None = None) -> Any:
     return X
 
 
+def _lazy(rows: Any) -> Any:
+    """A Matrix as a Dask array; anything else as it is."""
+    return rows.to_dask() if isinstance(rows, Matrix) else rows
+
+
 def _refuse_other_columns(found: Any, labels: Labels | None, what: str) -> None:
     """Columns that carry other labels than those that were factored, or the same in another order."""
     known = None if labels is None else labels.column_coordinates
@@ -201,12 +206,12 @@ class SVD:
             X is not two-dimensional, has another number of columns, or labels its columns otherwise.
         """
         rows = _rows(X, self.Vt.shape[1], "transform", self.labels)
-        return (rows.to_dask() if isinstance(rows, Matrix) else rows) @ self.Vt.conj().T
+        return _lazy(rows) @ self.Vt.conj().T
 
     def inverse_transform(self, scores: Any) -> Any:
         """Rows from coordinates: (p, k) -> (p, n)."""
         rows = _rows(scores, self.s.size, "inverse_transform")
-        return (rows.to_dask() if isinstance(rows, Matrix) else rows) @ self.Vt
+        return _lazy(rows) @ self.Vt
 
 
 @dataclass(frozen=True, repr=False)
@@ -273,7 +278,7 @@ class PCA:
     def inverse_transform(self, scores: Any) -> Any:
         """Rows from scores: (p, k) -> (p, n)."""
         given = _rows(scores, self.singular_values.size, "inverse_transform")
-        rows = (given.to_dask() if isinstance(given, Matrix) else given) @ self.components
+        rows = _lazy(given) @ self.components
         return (rows if self.scale is None else rows * self.scale) + self.mean
 
 

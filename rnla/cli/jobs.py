@@ -156,14 +156,9 @@ def _plan(pipeline: Any, parameters: dict[str, Any]) -> None:
     if parameters["as_json"]:
         print_json(promised.as_dict() | {"limit_bytes": found.limit_bytes, "workers": found.workers, "fits": fits})
     else:
-        print_rows(_rows(str(promised)))
+        print_rows([(name, singular(value)) for name, value in promised.summary])
     if not fits:
         _refuse(promised, found)
-
-
-def _rows(table: str) -> list[tuple[str, str]]:
-    """Names and values of a plan, which prints itself as 'name  value' lines."""
-    return [(line[:12].strip(), singular(line[13:])) for line in table.splitlines()]
 
 
 def _refuse(promised: Plan, found: Resources) -> None:

@@ -89,8 +89,7 @@ class FileCheckpoints:
     def _cost(self) -> Array:
         total = self.meter.total()
         seconds = perf_counter() - self.started + self.seconds_before
-        missing = max((tally.missing for tally in self.meter.tallies), default=0)
-        return np.array([total.bytes_read, total.read_seconds, total.peak_bytes, seconds, missing])
+        return np.array([total.bytes_read, total.read_seconds, total.peak_bytes, seconds, self.meter.missing])
 
     def save(self, state: S) -> None:
         """Replace the state kept."""

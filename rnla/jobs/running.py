@@ -238,7 +238,7 @@ def cost_of(A: Matrix, seconds: float) -> Cost:
         seconds=seconds,
         peak_bytes=total.peak_bytes,
         read_seconds=total.read_seconds,
-        missing_entries=max((tally.missing for tally in A.meter.tallies), default=0),  # every sweep meets all of them
+        missing_entries=A.meter.missing,
     )
 
 

@@ -35,6 +35,11 @@ class Meter:
         """Sum over all sweeps so far."""
         return sum(self.tallies, Tally())
 
+    @property
+    def missing(self) -> int:
+        """Entries masked or imputed; every sweep meets all of them."""
+        return max((tally.missing for tally in self.tallies), default=0)
+
 
 @dataclass(frozen=True)
 class Labels:

@@ -70,11 +70,11 @@ def test_a_process_ends_with_that_code_and_without_a_traceback(case, process, li
 @pytest.mark.parametrize(("name", "code", "word"), [("SIGINT", 130, "interrupted"), ("SIGTERM", 143, "terminated")])
 def test_a_signal_ends_with_its_code_and_one_line(store, tmp_path, name, code, word):
     program = (
-        "import os, signal, sys, time\n"
+        "import os, signal\n"
         "import rnla.jobs.running\n"
         "def run_job(*a, **k):\n"
         f"    os.kill(os.getpid(), signal.{name})\n"
-        "    time.sleep(30)\n"
+        "    signal.pause()\n"
         "rnla.jobs.running.run_job = run_job\n"
         "from rnla.cli import main\n"
         "main()\n"
@@ -87,14 +87,14 @@ def test_a_signal_ends_with_its_code_and_one_line(store, tmp_path, name, code, w
 
 def test_a_termination_that_is_swallowed_ends_the_process_all_the_same(store):
     program = (
-        "import os, signal, time\n"
+        "import os, signal\n"
         "import rnla.cli.door, rnla.store.places\n"
         "def found_matrix(store):\n"
         "    try:\n"
         "        os.kill(os.getpid(), signal.SIGTERM)\n"
-        "        time.sleep(30)\n"
+        "        signal.pause()\n"
         "    except KeyboardInterrupt:\n"
-        "        time.sleep(30)\n"
+        "        signal.pause()\n"
         "rnla.store.places.found_matrix = found_matrix\n"
         "rnla.cli.door.GRACE_SECONDS = 0.1\n"
         "from rnla.cli import main\n"

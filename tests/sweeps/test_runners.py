@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import threading
-import time
 from dataclasses import replace
 
 import dask.array
@@ -81,19 +80,29 @@ def test_a_client_that_was_closed_is_told_with_the_cure(tmp_path, job):
         job(matrix)
 
 
-def slow(block):
-    time.sleep(2)
+BEGUN, CLOSED = threading.Event(), threading.Event()
+
+
+def waiting(block):
+    BEGUN.set()
+    assert CLOSED.wait(60)
     return block
 
 
 def test_a_client_that_is_closed_while_it_works_is_told():
-    lazy = dask.array.from_array(A, chunks=(50, 13)).map_blocks(slow, dtype="f8", meta=A[:0])
+    lazy = dask.array.from_array(A, chunks=(50, 13)).map_blocks(waiting, dtype="f8", meta=A[:0])
     with started() as client:
-        soon = threading.Timer(0.5, client.close)
-        soon.start()
+
+        def closing():
+            assert BEGUN.wait(60)
+            client.close()
+            CLOSED.set()
+
+        closer = threading.Thread(target=closing)
+        closer.start()
         with pytest.raises(ClusterError, match="client was closed"):
             rnla.norms(lazy)
-        soon.join()
+        closer.join()
 
 
 def test_without_a_client_dask_is_not_imported(tmp_path):
