@@ -58,7 +58,7 @@ def factored(store: Path, known: Any, options: argparse.Namespace) -> Finished:
             n_workers=options.workers,
             threads_per_worker=options.threads,
             memory_limit=parsed_bytes(options.memory),
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
         ) as cluster,
         Client(cluster) as client,
     ):

@@ -96,7 +96,7 @@ def _started(machines: Machines) -> Iterator[None]:
         "threads_per_worker": machines.threads or 1,
         "processes": True,
         "host": "127.0.0.1",
-        "dashboard_address": None,
+        "dashboard_address": "127.0.0.1:0",  # any free port: the default one may be another cluster's
         "memory_limit": machines.worker_memory_bytes or "auto",
     }
     with dask.config.set(no_spilling), LocalCluster(**settings) as cluster, Client(cluster, set_as_default=True):

@@ -1,4 +1,6 @@
 import json
+import socket
+from contextlib import suppress
 
 import pytest
 import zarr
@@ -50,6 +52,24 @@ def test_a_scheduler_that_is_not_there_is_a_cluster_error(command, store, monkey
     done = command("plan", "svd", store, "--k", 2, "--scheduler", "tcp://127.0.0.1:9")
     assert done.exit_code == ClusterError.exit_code
     assert "no scheduler answers at tcp://127.0.0.1:9" in done.stderr
+
+
+@pytest.fixture
+def others_dashboard():
+    """Port 8787 is taken, by this socket or by whoever has it already."""
+    with socket.socket() as held:
+        with suppress(OSError):
+            held.bind(("", 8787))
+            held.listen()
+        yield
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("others_dashboard")
+def test_another_cluster_on_this_machine_is_no_nuisance(process, store):
+    done = process("plan", "svd", store, "--k", 3, "--workers", 1)
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
 
 
 @pytest.mark.slow

@@ -60,7 +60,7 @@ def test_what_fails_inside_a_block_is_told_with_its_rows(turned):
 
 
 def test_what_fails_inside_a_block_on_a_cluster_is_told_with_its_rows():
-    with Client(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=None):
+    with Client(processes=False, n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0"):
         with pytest.raises(StoreError, match=CAUSE):
             rnla.norms(lazy(failing))
         with pytest.raises(IntegrityError, match=r"block is \(9, 10\)"):

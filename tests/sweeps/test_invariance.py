@@ -82,7 +82,7 @@ class Room:
 
     def __init__(self):
         self.cluster = LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0", host="127.0.0.1"
         )
         self.client = Client(self.cluster, set_as_default=False)
 

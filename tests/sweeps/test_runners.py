@@ -34,7 +34,7 @@ def sweeps(monkeypatch):
 
 
 def started():
-    return Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address=None)
+    return Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address="127.0.0.1:0")
 
 
 @pytest.mark.parametrize("backend", ["zarr v3", "dask"])
