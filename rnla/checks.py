@@ -70,6 +70,33 @@ def array_of_numbers(value: Any, name: str) -> npt.NDArray[Any]:
     return found
 
 
+def vector(given: Any, length: int, name: str, *, complex_: bool = False) -> npt.NDArray[Any]:
+    """The value as so many finite float64 numbers (complex128 where that is allowed): (length,)."""
+    found = array_of_numbers(given, name)
+    if found.shape != (length,) or not np.all(np.isfinite(found)):
+        msg = f"{name} has shape {found.shape}: it must be {length} finite numbers, one for each"
+        raise RequestError(msg)
+    if found.dtype.kind == "c" and not complex_:
+        msg = f"{name} is complex: weights and scales are real, and a complex mean needs complex data"
+        raise RequestError(msg)
+    return found.astype(np.complex128 if found.dtype.kind == "c" else np.float64)
+
+
+def indices(given: Any, size: int, name: str) -> npt.NDArray[Any] | None:
+    """The value as indices in 0..size-1; None stays None, which means all."""
+    if given is None:
+        return None
+    found = array_of_numbers(given, name)
+    if found.ndim != 1 or found.dtype.kind not in "iu" or not found.size:
+        msg = f"{name} must be one or more indices in one dimension; this is {found.dtype} of shape {found.shape}"
+        raise RequestError(msg)
+    outside = found[(found < 0) | (found >= size)]
+    if outside.size:
+        msg = f"{name} holds {int(outside[0])}: indices must lie in 0..{size - 1}"
+        raise RequestError(msg)
+    return found.astype(np.int64)
+
+
 def unmasked(array: Any) -> None:
     """Refuses masked arrays."""
     if isinstance(array, np.ma.MaskedArray):

@@ -38,6 +38,14 @@ def normal_rows(seed: int, name: str, rows: slice, columns: int, *, complex_: bo
     return out
 
 
+def uniform_rows(seed: int, name: str, rows: slice) -> Array:
+    """A range of the uniform numbers in [0, 1) of the stream (seed, name), one for each row: (p,)."""
+    tiles = range(rows.start // TILE_ROWS, -(-rows.stop // TILE_ROWS))
+    drawn = [tile_generator(seed, name, tile).random(TILE_ROWS) for tile in tiles]
+    first = rows.start - tiles.start * TILE_ROWS
+    return np.concatenate(drawn)[first : first + rows.stop - rows.start] if drawn else np.empty(0)
+
+
 def _tile(seed: int, name: str, tile: int, columns: int, *, complex_: bool) -> Array:
     generator = tile_generator(seed, name, tile)
     block = generator.standard_normal((TILE_ROWS, columns))

@@ -22,7 +22,7 @@ from rnla.arrays import Array, accumulator_dtype, real_eps
 from rnla.kernels.subspaces import Factors, eigh, factors, orth, ritz_factors
 from rnla.streams import normal
 from rnla.sweeps.matrix import Matrix
-from rnla.sweeps.products import Gram, Inner, OwnMoments, Product, Right, SumOfSquares
+from rnla.sweeps.products import ColumnNorms, Gram, Inner, OwnMoments, Product, Right, RowNorms, SumOfSquares
 from rnla.sweeps.settling import first_sweep
 from rnla.sweeps.source import Tall, Workspace
 
@@ -53,6 +53,17 @@ class State(NamedTuple):
     W2: Array  # (n, r) C W / turn, C being A^H A on the complement of K; empty if never computed
     ZW2: Array  # (n, r) A^H A W2
     turn: float  # length of the columns of C W, about
+    squares: Array  # (n,) squared norms of the columns, if they were wanted; else empty
+
+
+class Extra(NamedTuple):
+    """What the last sweep writes besides, row by row."""
+
+    moments: Tall | None = None  # (m, 2) means and deviations of rows
+    squares: Tall | None = None  # (m, 1) squared norms of rows; those of the columns come along
+
+
+NOTHING = Extra()
 
 
 @dataclass(frozen=True)
@@ -68,7 +79,7 @@ class Krylov:
     seed: int
     kind: Kind = "krylov"
     tolerance: float | None = None
-    own_moments: Tall | None = None
+    extra: Extra = NOTHING
 
     def start(self) -> State:
         """A random orthonormal block; nothing is read."""
@@ -98,6 +109,7 @@ class Krylov:
             W2=none,
             ZW2=none,
             turn=1.0,
+            squares=np.zeros(0),
         )
 
     def done(self, state: State) -> bool:
@@ -212,8 +224,7 @@ class Krylov:
         X = np.hstack([state.Q, state.W2 if again else probes(self.seed, n, A)])
         Y = self.workspace.tall("Y", (A.shape[0], l), A.dtype, A.geometry.tall_rows)
         products: list[Product] = [Right(X, Y, columns=l), Gram(X), Inner(X, columns=l)]
-        if self.own_moments is not None:
-            products.append(OwnMoments(self.own_moments))
+        products += extras(self.extra)
         if not self._measured(state):
             products.append(SumOfSquares())
         _, Z, G, *more = A.sweep(*products)
@@ -221,6 +232,7 @@ class Krylov:
             sweeps=state.sweeps + 1,
             finished=True,
             energy=state.energy if self._measured(state) else more[-1],
+            squares=state.squares if self.extra.squares is None else more[0],
             G=G,
             ZQ=Z[:, :l],
             **({"ZW2": Z[:, l:]} if again else {"ZW": Z[:, l:]}),
@@ -235,6 +247,12 @@ class Krylov:
         if self.tolerance is None:
             return None
         return rank_within(s, energy, self.tolerance, energy_rounding(energy, real_eps(self.A.dtype)))
+
+
+def extras(wanted: Extra) -> list[Product]:
+    """Products of the last sweep besides its own; the norms of the columns come first."""
+    products: list[Product] = [] if wanted.squares is None else [ColumnNorms(), RowNorms(wanted.squares)]
+    return products if wanted.moments is None else [*products, OwnMoments(wanted.moments)]
 
 
 def rank_within(s: Array, energy: float, tolerance: float, hidden: float) -> int | None:
@@ -274,6 +292,7 @@ class Extracted(NamedTuple):
     Y: Tall
     unit: float
     view: Matrix
+    squares: Array  # (n,) squared norms of the columns, if wanted
 
 
 def extract(method: Krylov, state: State) -> Extracted:
@@ -300,4 +319,4 @@ def extract(method: Krylov, state: State) -> Extracted:
         beyond=beyond_basis(state.Z, X, Z) if exact else np.inf,
     )
     Y = method.workspace.tall("Y", (A.shape[0], state.Q.shape[1]), A.dtype, A.geometry.tall_rows)
-    return Extracted(found, evidence, Y, state.unit, A)
+    return Extracted(found, evidence, Y, state.unit, A, state.squares)

@@ -96,6 +96,7 @@ class Request:
     means: bool = False  # whether the means of the columns are wanted too
     scores: bool = False  # whether left vectors are wanted times their singular values
     names: tuple[str, str] = ("U", "Vt")  # of the left and right factor in the result
+    squares: bool = False  # whether the squared norms of rows and columns are wanted too
 
 
 def checked_request(

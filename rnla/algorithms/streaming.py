@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnla.algorithms.certificate import PROBES, Residual
+from rnla.algorithms.krylov import Extra, extras
 from rnla.algorithms.truncation import Truncation
 from rnla.arrays import Array, accumulator_dtype
 from rnla.kernels.subspaces import orth
 from rnla.streams import normal
 from rnla.sweeps.blocks import Block
 from rnla.sweeps.matrix import Matrix
-from rnla.sweeps.products import OwnMoments, Product, Sum
+from rnla.sweeps.products import Product, Sum
 from rnla.sweeps.settling import in_range
 from rnla.sweeps.source import Tall, Workspace
 
@@ -28,9 +29,10 @@ class Streamed(NamedTuple):
     residual: Residual
     unit: float
     centre: Array | None
+    squares: Array  # (n,) squared norms of the columns, if wanted
 
 
-def stream(A: Matrix, width: int, seed: int, workspace: Workspace, moments: Tall | None) -> Streamed:
+def stream(A: Matrix, width: int, seed: int, workspace: Workspace, extra: Extra) -> Streamed:
     """Rank-`width` factors in one read."""
     n, wide = A.shape[1], accumulator_dtype(A.dtype)
     complex_ = wide.kind == "c"
@@ -40,9 +42,8 @@ def stream(A: Matrix, width: int, seed: int, workspace: Workspace, moments: Tall
     own = A.axis == "columns" and A.centring
     bare = A.uncentred() if own else A
     products: list[Product] = [Truncation(start, probes, lefts, own)]
-    if moments is not None:
-        products.append(OwnMoments(moments))
-    (found, *_), _, view = in_range(bare, *products)
+    products += extras(extra)
+    (found, *more), _, view = in_range(bare, *products)
     Y = workspace.tall("Y", (A.shape[0], found.s.size), wide, A.geometry.tall_rows)
     A.over(lefts.source).sweep(Turned(found.rotations, Y))
     unit = view.transform.unit
@@ -51,7 +52,8 @@ def stream(A: Matrix, width: int, seed: int, workspace: Workspace, moments: Tall
         scale = 1.0 if view.transform.scale is None else np.where(view.transform.scale > 0, view.transform.scale, 1.0)
         centre = found.mean / unit / scale
     residual = Residual(found.energy, A.eps, found.discarded)
-    return Streamed(Y, found.s, found.Vh, residual, unit, centre)
+    squares = np.zeros(0) if extra.squares is None else more[0]
+    return Streamed(Y, found.s, found.Vh, residual, unit, centre, squares)
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ import numpy as np
 
 from rnla.algorithms.certificate import Evidence, Residual, certificate, hidden_energy, spectrum_of
 from rnla.algorithms.completion import complete
-from rnla.algorithms.krylov import Krylov, extract, rank_within
+from rnla.algorithms.krylov import Extra, Krylov, extract, rank_within
 from rnla.algorithms.lifecycle import Checkpoints, iterate
 from rnla.algorithms.planning import Request, chosen, oriented, sweeps_of, width_of
 from rnla.algorithms.results import Certificate, explained
 from rnla.algorithms.streaming import stream
-from rnla.arrays import Array, accumulator_dtype
+from rnla.arrays import Array, DType, accumulator_dtype
 from rnla.errors import OverflowedError
 from rnla.kernels.blas import single_blas_thread
 from rnla.kernels.subspaces import Factors, column_peaks, phases
@@ -46,6 +46,7 @@ class Triplets(NamedTuple):
     scale: Array | None  # (n,) what columns were multiplied by
     moments: Tall | None  # (m, 2) means and deviations of the columns, when those are the long side
     shares: Array  # (k,) part of ||A||_F^2 that each mode carries
+    squares: tuple[Array, Tall, float] | None = None  # squared norms: (n,) across, (m, 1) along times the float squared
 
 
 @dataclass(frozen=True)
@@ -60,21 +61,30 @@ class Swept:
     unit: float
     centre: Array | None
     scale: Array | None
+    squares: Array  # (n,) squared norms of the columns, if wanted
 
 
 def factorise(A: Matrix, request: Request, workspace: Workspace, checkpoints: Checkpoints | None = None) -> Triplets:
     """Leading singular triplets of A by the method its plan names."""
     view, transposed = oriented(A)
     method, _ = chosen(view, request)
-    moments = None
-    if request.means and view.own_means:
-        moments = workspace.tall("moments", (view.shape[0], 2), accumulator_dtype(view.dtype), view.geometry.tall_rows)
+    extra = _extra(view, request, workspace)
     with single_blas_thread():
         if method == "merge":
-            swept = _streamed(view, request, workspace, moments)
+            swept = _streamed(view, request, workspace, extra)
         else:
-            swept = _iterated(view, request, method, workspace, checkpoints, moments)
-        return _finished(view, swept, request, workspace, method=method, transposed=transposed, moments=moments)
+            swept = _iterated(view, request, method, workspace, checkpoints, extra)
+        return _finished(view, swept, request, workspace, method=method, transposed=transposed, extra=extra)
+
+
+def _extra(A: Matrix, request: Request, workspace: Workspace) -> Extra:
+    """Places for what else is wanted of each row."""
+
+    def tall(name: str, columns: int, dtype: DType) -> Tall:
+        return workspace.tall(name, (A.shape[0], columns), dtype, A.geometry.tall_rows)
+
+    moments = tall("moments", 2, accumulator_dtype(A.dtype)) if request.means and A.own_means else None
+    return Extra(moments, tall("squares", 1, np.dtype(np.float64)) if request.squares else None)
 
 
 def _iterated(
@@ -83,7 +93,7 @@ def _iterated(
     method: str,
     workspace: Workspace,
     checkpoints: Checkpoints | None,
-    moments: Tall | None,
+    extra: Extra,
 ) -> Swept:
     run = Krylov(
         A,
@@ -95,19 +105,27 @@ def _iterated(
         request.seed,
         method,  # type: ignore[arg-type]
         request.tolerance,
-        moments,
+        extra,
     )
     found = extract(run, iterate(run, checkpoints))
     view = found.view.transform
     return Swept(
-        found.Y, found.factors.C, found.factors.s, found.factors.Vh, found.evidence, found.unit, view.centre, view.scale
+        found.Y,
+        found.factors.C,
+        found.factors.s,
+        found.factors.Vh,
+        found.evidence,
+        found.unit,
+        view.centre,
+        view.scale,
+        found.squares,
     )
 
 
-def _streamed(A: Matrix, request: Request, workspace: Workspace, moments: Tall | None) -> Swept:
-    found = stream(A, width_of(A, request), request.seed, workspace, moments)
+def _streamed(A: Matrix, request: Request, workspace: Workspace, extra: Extra) -> Swept:
+    found = stream(A, width_of(A, request), request.seed, workspace, extra)
     identity = np.eye(found.s.size, dtype=found.Vh.dtype)
-    return Swept(found.Y, identity, found.s, found.Vh, found.residual, found.unit, found.centre, None)
+    return Swept(found.Y, identity, found.s, found.Vh, found.residual, found.unit, found.centre, None, found.squares)
 
 
 def _finished(
@@ -118,7 +136,7 @@ def _finished(
     *,
     method: str,
     transposed: bool,
-    moments: Tall | None,
+    extra: Extra,
 ) -> Triplets:
     """Truncation to rank k, certificate, signs, and the tall factor."""
     s, Vh, C = swept.s, swept.Vh, swept.C
@@ -147,7 +165,10 @@ def _finished(
     rows = turn.conj()[:, None] * Vh[:k]
     short = (rows.T * lengths if transposed else rows).astype(A.dtype)
     shares = explained(s[:k], swept.evidence.energy)
-    return Triplets(out, sigma, short, transposed, proof, method, swept.centre, swept.scale, moments, shares)
+    squares = None if extra.squares is None else (swept.squares / swept.unit**2, extra.squares, swept.unit)
+    return Triplets(
+        out, sigma, short, transposed, proof, method, swept.centre, swept.scale, extra.moments, shares, squares
+    )
 
 
 def completed(A: Matrix, swept: Swept, k: int, workspace: Workspace) -> tuple[Array, Array, Array, Tall]:

@@ -119,6 +119,13 @@ def ritz_factors(K: Array, Z: Array) -> Factors:
     return Factors(T @ u, s, Vh)
 
 
+def pivots(A: Array, count: int) -> Array:
+    """The first `count` pivots of QR with column pivoting: columns of A, each the farthest from those before it."""
+    if count >= A.shape[1] and A.shape[1] == 1:
+        return np.zeros(1, np.intp)
+    return np.asarray(scipy.linalg.qr(A, mode="r", pivoting=True, check_finite=False)[1][:count])
+
+
 def phases(peaks: Array) -> Array:
     """Factors of modulus 1 that make each peak real and positive (1 where a peak is zero)."""
     modulus = np.abs(peaks)

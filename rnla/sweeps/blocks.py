@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+import scipy.sparse
 
 from rnla.arrays import Array, DType, accumulator_dtype, refuse_inexact, wide
 from rnla.errors import UnsupportedError
@@ -53,6 +54,12 @@ class Block(Protocol):
 
     def dense(self) -> Array:
         """The block as one dense array."""
+
+    def columns(self, J: Array, X: Array) -> Array:
+        """A[:, J]: (p, c); X is J as columns of the identity."""
+
+    def lines(self, places: Array) -> Any:
+        """Some of its rows, sparse if the block is."""
 
 
 class Dense:
@@ -97,6 +104,14 @@ class Dense:
     def dense(self) -> Array:
         """The block itself."""
         return self.array
+
+    def columns(self, J: Array, X: Array) -> Array:
+        """A[:, J]: (p, c)."""
+        return self.array[:, J]
+
+    def lines(self, places: Array) -> Array:
+        """Some of its rows."""
+        return self.array[places]
 
     def centred_here(self) -> tuple[Dense, Array]:
         """The block less its own column means (to float64), and those means."""
@@ -194,6 +209,19 @@ class Sparse:
         view = Transform(centre=mean, scale=self.multiplier)
         return Sparse(self.stored, self.rows, self.dtype, view), (mean - self.centre) * self.multiplier
 
+    def columns(self, J: Array, X: Array) -> Array:
+        """A[:, J], dense: (p, c)."""
+        entries = self.stored[:, J].toarray() - self.centre[J] - self.row_centre[:, None]
+        return np.asarray((entries * self.multiplier[J] * self.weights[:, None]).astype(self.dtype))
+
+    def lines(self, places: Array) -> Any:
+        """Some of its rows, sparse unless they are centred."""
+        if not self.plain:
+            rows = self.stored[places].toarray() - self.centre - self.row_centre[places, None]
+            return (rows * self.multiplier * self.weights[places, None]).astype(self.dtype)
+        scaled = scipy.sparse.diags_array(self.weights[places]) @ self.stored[places]
+        return (scaled @ scipy.sparse.diags_array(self.multiplier)).tocsr().astype(self.dtype)
+
     def dense(self) -> Array:
         """The block as one dense array; for methods that need one, on few rows."""
         entries = self.stored.toarray() - self.centre - self.row_centre[:, None]
@@ -221,20 +249,29 @@ def _squares_about(stored: Any, centre: Array, other: Array, weights: Array) -> 
     return np.asarray(entries + np.where(gaps, np.maximum(everywhere - gone, 0.0), 0.0))
 
 
+class Wanted(NamedTuple):
+    """What is asked of a strip in its first read."""
+
+    operands: list[Array]  # X of all A X
+    lines: Array  # (r,) rows that are kept
+    squares: bool  # whether squared norms of its rows and columns are
+
+
 class Strip:
-    """Whole rows that do not fit: read in parts of columns, once for all A X together and once for each Y^H A."""
+    """Whole rows that do not fit: read in parts of columns, once for all that is `wanted` and once for each Y^H A."""
 
     def __init__(
-        self, parts: Callable[[], Iterator[tuple[slice, Dense]]], rows: slice, dtype: DType, operands: list[Array]
+        self, parts: Callable[[], Iterator[tuple[slice, Dense]]], rows: slice, dtype: DType, wanted: Wanted
     ) -> None:
         self.rows = rows
         self.own: RowMoments | None = None
         self._dtype = dtype
         self._parts = parts
-        self.operands = operands
+        self.wanted = wanted
         self._products: dict[int, Array] = {}
         self._energy: float | None = None
         self._squares: tuple[Array, Array] | None = None
+        self._lines: Array | None = None
 
     @property
     def dtype(self) -> DType:
@@ -250,12 +287,19 @@ class Strip:
         self._energy = total
 
     def _read_once(self) -> None:
-        count = self.rows.stop - self.rows.start
-        sums = [np.zeros((count, X.shape[1]), dtype=accumulator_dtype(self.dtype)) for X in self.operands]
+        count, operands = self.rows.stop - self.rows.start, self.wanted.operands
+        sums = [np.zeros((count, X.shape[1]), dtype=accumulator_dtype(self.dtype)) for X in operands]
+        lines, across, along = [], [], np.zeros(count)
         for columns, part in self.parts():
-            for product, X in zip(sums, self.operands, strict=True):
-                np.add(product, part.right(X[columns]), out=product)
-        self._products = {id(X): s.astype(self.dtype) for X, s in zip(self.operands, sums, strict=True)}
+            for product, X in zip(sums, operands, strict=True):
+                np.add(product, np.dot(part.array, X[columns]), out=product)
+            lines.append(part.array[self.wanted.lines])
+            if self.wanted.squares:
+                across.append(part.squared_columns())
+                along += part.squared_rows()
+        self._products = {id(X): s.astype(self.dtype) for X, s in zip(operands, sums, strict=True)}
+        self._lines = np.concatenate(lines, axis=1)
+        self._squares = (np.concatenate(across), along) if self.wanted.squares else None
 
     def right(self, X: Array) -> Array:
         """A X: (p, l)."""
@@ -273,6 +317,17 @@ class Strip:
         """Y^H A: (l, n)."""
         return np.concatenate([part.left(Y) for _, part in self.parts()], axis=1)
 
+    def columns(self, J: Array, X: Array) -> Array:
+        """A[:, J]: (p, c), as A X, since that is read with the other products."""
+        return self.right(X)
+
+    def lines(self, places: Array) -> Array:
+        """Some of the rows that were wanted."""
+        if self._lines is None:
+            self._read_once()
+        assert self._lines is not None  # noqa: S101 - for mypy: just read
+        return self._lines[np.searchsorted(self.wanted.lines, places)]
+
     def squared_columns(self) -> Array:
         """Sum of |a_ij|^2 over the rows: (n,)."""
         return self._both_squares()[0]
@@ -282,11 +337,10 @@ class Strip:
         return self._both_squares()[1]
 
     def _both_squares(self) -> tuple[Array, Array]:
-        """Squared norms of the columns and rows in one read: (n,), (p,)."""
+        """Squared norms of the columns and rows: (n,), (p,)."""
         if self._squares is None:
-            both = [(part.squared_columns(), part.squared_rows()) for _, part in self.parts()]
-            columns, rows = zip(*both, strict=True)
-            self._squares = np.concatenate(columns), np.asarray(np.sum(rows, axis=0))
+            self._read_once()
+        assert self._squares is not None  # noqa: S101 - for mypy: the sweep wanted them
         return self._squares
 
     def dense(self) -> Array:

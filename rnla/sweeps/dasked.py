@@ -88,6 +88,11 @@ class Dasked:
         """The same data as an n x m array."""
         return replace(self, turned=not self.turned)
 
+    def picked(self, rows: Array | None, columns: Array | None) -> Dasked:
+        """Some rows and columns; Dask makes only the blocks that hold them."""
+        array = self.array if rows is None else self.array[rows]
+        return Dasked(array if columns is None else array[:, columns])
+
     def read(self, rows: slice, columns: slice, scratch: Array | None = None) -> Any:
         """A[rows, columns], computed here and now."""
         try:

@@ -11,9 +11,10 @@ from typing import Any, Literal
 import numpy as np
 
 from rnla.arrays import Array, DType, accumulator_dtype, real_eps, spelt_bytes, working_dtype
-from rnla.checks import array_of_numbers
+from rnla.checks import indices, vector
 from rnla.errors import NonFiniteError, RequestError, UnsupportedError
 from rnla.sweeps.geometry import STRIP_BYTES, Geometry, geometry
+from rnla.sweeps.picked import picked
 from rnla.sweeps.products import Product
 from rnla.sweeps.runners import Progress, Runner, Threads, current
 from rnla.sweeps.source import Resident, Source
@@ -54,6 +55,14 @@ class Labels:
     def transposed(self) -> Labels:
         """The labels of the transpose."""
         return Labels(self.columns, self.rows, self.column_coordinates, self.row_coordinates)
+
+    def picked(self, rows: Array | None, columns: Array | None) -> Labels:
+        """The labels of some rows and columns."""
+
+        def cut(coordinates: Any, picks: Array | None) -> Any:
+            return coordinates if coordinates is None or picks is None else coordinates[picks]
+
+        return Labels(self.rows, self.columns, cut(self.row_coordinates, rows), cut(self.column_coordinates, columns))
 
 
 @dataclass(frozen=True, repr=False)
@@ -193,7 +202,7 @@ class Matrix:
         if mean is None:  # own means take any constants with them
             bare = replace(self.transform, centre=None)
             return replace(self._along_columns("centred"), centring=True, transform=bare)
-        found = _vector(mean, self.shape[1], "mean", complex_=self.dtype.kind == "c")
+        found = vector(mean, self.shape[1], "mean", complex_=self.dtype.kind == "c")
         return replace(self, transform=replace(self.transform, centre=found))
 
     def scaled(self, scale: Any = None) -> Matrix:
@@ -207,7 +216,7 @@ class Matrix:
                 msg = "scaled() takes a view that is not scaled yet and not the transpose of a centred one; give scale="
                 raise RequestError(msg)
             return replace(self._along_columns("scaled"), scaling=True)
-        given = _vector(scale, self.shape[1], "scale")
+        given = vector(scale, self.shape[1], "scale")
         if not np.all(given > 0):
             msg = "scale must be positive in every column; use 1 for columns to be left alone"
             raise RequestError(msg)
@@ -217,14 +226,45 @@ class Matrix:
         """The view diag(rows) A diag(columns), applied after centring and scaling."""
         transform = self.transform
         if columns is not None:
-            weights = _vector(columns, self.shape[1], "columns")
+            weights = vector(columns, self.shape[1], "columns")
             transform = replace(transform, scale=weights if transform.scale is None else transform.scale * weights)
         if rows is not None:
-            weights = _vector(rows, self.shape[0], "rows")
+            weights = vector(rows, self.shape[0], "rows")
             transform = replace(
                 transform, weights=weights if transform.weights is None else transform.weights * weights
             )
         return replace(self, transform=transform)
+
+    def subset(self, rows: Any = None, columns: Any = None) -> Matrix:
+        """The view A[rows][:, columns] of some rows and columns, in the order given; only their chunks are read.
+
+        Parameters
+        ----------
+        rows, columns : arrays of indices, optional
+            From 0, repeats allowed; all of them where left out.
+
+        Raises
+        ------
+        RequestError
+            An index that A does not have, or a view that is still to be centred or scaled by its own means.
+
+        Examples
+        --------
+        >>> import numpy, rnla
+        >>> rnla.open(numpy.eye(4)).subset(columns=[2, 0]).shape
+        (4, 2)
+        """
+        if not self.settled or self.own_means:
+            msg = "subset() of a view whose own means are still to be found: take the subset first, then centre it"
+            raise RequestError(msg)
+        (m, n), labels = self.shape, self.labels
+        down, across = indices(rows, m, "rows"), indices(columns, n, "columns")
+        return replace(
+            self,
+            source=picked(self.source, down, across),
+            transform=self.transform.picked(down, across),
+            labels=labels and labels.picked(down, across),
+        )
 
     def _along_columns(self, view: str) -> Matrix:
         """The view with its own means along its columns, if none are pending along its rows."""
@@ -355,14 +395,3 @@ class Matrix:
             f"{len(tally.positions)}: {shown}. Clean the data, or choose missing='mask' (they count as zero after "
             "centring) or missing='impute-mean'"
         )
-
-
-def _vector(given: Any, length: int, name: str, *, complex_: bool = False) -> Array:
-    vector = array_of_numbers(given, name)
-    if vector.shape != (length,) or not np.all(np.isfinite(vector)):
-        msg = f"{name} has shape {vector.shape}: it must be {length} finite numbers, one for each"
-        raise RequestError(msg)
-    if vector.dtype.kind == "c" and not complex_:
-        msg = f"{name} is complex: weights and scales are real, and a complex mean needs complex data"
-        raise RequestError(msg)
-    return vector.astype(np.complex128 if vector.dtype.kind == "c" else np.float64)

@@ -119,6 +119,11 @@ class Resident:
             return self.array[rows]
         return self.array[rows, columns]
 
+    def picked(self, rows: Array | None, columns: Array | None) -> Resident:
+        """A copy of some rows and columns."""
+        array = self.array if rows is None else self.array[rows]
+        return Resident(array if columns is None else array[:, columns])
+
     def place(self, row: int, column: int) -> str:
         """Row and column."""
         return f"row {row}, column {column} of the array in memory"

@@ -21,9 +21,11 @@ import scipy.sparse
 from rnla.arrays import Array, DType, page_aligned
 from rnla.errors import OverflowedError
 from rnla.kernels.dense import nonfinite_positions
-from rnla.sweeps.blocks import Block, Dense, Sparse, Strip
+from rnla.sweeps.blocks import Block, Dense, Sparse, Strip, Wanted
 from rnla.sweeps.geometry import Geometry
-from rnla.sweeps.products import Product
+from rnla.sweeps.picked import Picked
+from rnla.sweeps.picking import Rows
+from rnla.sweeps.products import ColumnNorms, Product, RowNorms
 from rnla.sweeps.retries import retried
 from rnla.sweeps.source import Source, Tall
 from rnla.sweeps.transform import Transform
@@ -49,6 +51,14 @@ class Work:
         """The distinct X of all products that need A X."""
         found = {id(X): X for product in self.products if (X := getattr(product, "X", None)) is not None}
         return list(found.values())
+
+    def wanted(self, rows: slice) -> Wanted:
+        """What the products need of a strip of these rows before they see it."""
+        picks = [product.I for product in self.products if isinstance(product, Rows)]
+        lines = np.unique(np.concatenate(picks)) if picks else np.zeros(0, np.int64)
+        here = lines[(lines >= rows.start) & (lines < rows.stop)] - rows.start
+        squares = any(isinstance(product, ColumnNorms | RowNorms) for product in self.products)
+        return Wanted(self.operands(), here, squares)
 
 
 @dataclass(frozen=True)
@@ -212,12 +222,15 @@ def _panels(
             raw, seconds = ahead.result()
             if index + 1 < len(panels):
                 ahead = reader.submit(read, index + 1)
-            tally = Tally(bytes_read=raw_bytes(raw, work), read_seconds=seconds, missing=missing_entries(raw, work))
+            read_bytes, missing = raw_bytes(raw, work, rows, everything), missing_entries(raw, work)
+            tally = Tally(bytes_read=read_bytes, read_seconds=seconds, missing=missing)
             yield partial(_same, tally), blocks_of(raw, rows, work)
 
 
-def raw_bytes(raw: Any, work: Work) -> int:
-    """Matrix bytes in a panel: all its entries, or for sparse data counted as if dense."""
+def raw_bytes(raw: Any, work: Work, rows: slice, columns: slice) -> int:
+    """Matrix bytes in a panel: all its entries, of sparse data too; for picks, those of their chunks."""
+    if isinstance(work.source, Picked):
+        return work.source.read_bytes(rows, columns)
     return int(np.prod(raw.shape)) * work.geometry.itemsize
 
 
@@ -241,7 +254,6 @@ def blocks_of(raw: Any, rows: slice, work: Work) -> Iterator[Block]:
 
 
 def _strips(work: Work, span: slice) -> Iterator[tuple[Callable[[], Tally], Iterator[Block]]]:
-    operands = work.operands()
     for rows in work.geometry.panels(span):
         seen: list[tuple[int, int]] = []  # bytes and missing entries of each part, as often as it is read
 
@@ -250,11 +262,11 @@ def _strips(work: Work, span: slice) -> Iterator[tuple[Callable[[], Tally], Iter
                 where = partial(work.source.place, rows.start, columns.start)
                 raw = retried(partial(work.source.read, rows, columns), where)
                 raw = raw.toarray() if scipy.sparse.issparse(raw) else raw
-                seen.append((raw_bytes(raw, work), missing_entries(raw, work)))
+                seen.append((raw_bytes(raw, work, rows, columns), missing_entries(raw, work)))
                 transform = work.transform.columns_at(columns)
                 yield columns, Dense(*transform.dense(raw, rows, work.dtype), rows)
 
-        strip = Strip(parts, rows, work.dtype, operands)
+        strip = Strip(parts, rows, work.dtype, work.wanted(rows))
         yield partial(_tally_of, seen, len(work.geometry.parts())), iter([strip])
 
 

@@ -59,6 +59,21 @@ class Transform:
         cut = [None if v is None else v[columns] for v in (self.centre, self.scale, self.fill)]
         return replace(self, centre=cut[0], scale=cut[1], fill=cut[2])
 
+    def picked(self, rows: Array | None, columns: Array | None) -> Transform:
+        """The transform of some rows and columns."""
+
+        def cut(vector: Array | None, picks: Array | None) -> Array | None:
+            return vector if vector is None or picks is None else vector[picks]
+
+        return replace(
+            self,
+            centre=cut(self.centre, columns),
+            scale=cut(self.scale, columns),
+            fill=cut(self.fill, columns),
+            row_centre=cut(self.row_centre, rows),
+            weights=cut(self.weights, rows),
+        )
+
     def rounding_of_means(self, rows: int) -> float:
         """Spectral norm of what the rounding of `centre` to float64 may add to a view of so many rows."""
         if self.centre is None:

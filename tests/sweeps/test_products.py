@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 from rnla.errors import UnsupportedError
+from rnla.sweeps.picking import ColumnProducts, Columns, LeftOut, Rows, Triangle, identity_columns
 from rnla.sweeps.products import (
     CentredGram,
     ColumnNorms,
@@ -54,6 +56,21 @@ class Operands:
     def magnitudes(self):
         return Operands(np.abs(self.X), np.abs(self.Y))
 
+    @property
+    def across(self):
+        """Some columns, the last one first."""
+        return np.array([len(self.X) - 1, 0, len(self.X) // 2])
+
+    @property
+    def along(self):
+        """Some rows, likewise."""
+        return np.array([len(self.Y) - 1, 0, len(self.Y) // 2])
+
+    @property
+    def selector(self):
+        """The columns J of the identity."""
+        return identity_columns(len(self.X), self.across)
+
 
 def tall(m, columns, dtype):
     return ResidentTall(np.full((m, columns), np.nan, dtype=dtype))
@@ -85,6 +102,9 @@ TABLE = {
     "RowNorms": (lambda o, m, t: RowNorms(tall(m, 1, "f8")), lambda A, o, minus: (np.abs(A) ** 2).sum(axis=1)[:, None]),
     "GramMatrix": (lambda o, m, t: GramMatrix(), lambda A, o, minus: A.conj().T @ A),
     "Peaks": (lambda o, m, t: Peaks(o.X), lambda A, o, minus: peaks(A @ o.X)),
+    "Columns": (lambda o, m, t: Columns(o.across, o.selector, tall(m, 3, t)), lambda A, o, minus: A[:, o.across]),
+    "ColumnProducts": (lambda o, m, t: ColumnProducts(o.across, o.selector), lambda A, o, minus: A[:, o.across].conj().T @ A),
+    "Rows": (lambda o, m, t: Rows(o.along), lambda A, o, minus: A[o.along]),
     "Moments": (lambda o, m, t: Moments(), lambda A, o, minus: moments(A, minus)),
     "CentredGram": (lambda o, m, t: CentredGram(o.X), lambda A, o, minus: centred_gram(A, o.X, minus)),
     "CentredGram, whole": (
@@ -99,7 +119,8 @@ def arrays(answer):
     """An answer as a list of arrays."""
     if isinstance(answer, ResidentTall):
         return [answer.array]
-    return [np.asarray(part) for part in answer] if isinstance(answer, tuple) else [np.asarray(answer)]
+    parts = answer if isinstance(answer, tuple) else (answer,)
+    return [part.toarray() if scipy.sparse.issparse(part) else np.asarray(part) for part in parts]
 
 
 def check(matrix, B, magnitude, products):
@@ -302,6 +323,37 @@ def test_the_first_sweep_gives_gram_and_energy_of_a_view_with_unknown_means(tmp_
     bound = rounding * (magnitude.T @ (magnitude @ np.abs(found.Q)))
     assert np.all(np.abs(found.Z - B.conj().T @ (B @ found.Q)) <= bound)
     assert abs(found.energy - (np.abs(B) ** 2).sum()) <= rounding * (magnitude**2).sum()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("backend", ["numpy", "sparse csr", "zarr v3, ragged", "zarr v3, in parts", "dask"])
+@pytest.mark.parametrize("dtype", ["f8", "f4", "c16"])
+def test_a_triangle_is_that_of_qr(tmp_path, backend, shape, dtype):
+    A = random_of(dtype, SHAPES[shape])
+    operands = Operands.of(A.shape, dtype == "c16")
+    (R,) = (
+        BACKENDS[backend](A, tmp_path)
+        .astype("c16" if dtype == "c16" else "f8")
+        .sweep(Triangle(operands.across, operands.selector))
+    )
+    C = wide(A)[:, operands.across]
+    bound = sum_rounding("f8", len(A)) * np.linalg.norm(C) ** 2
+    assert np.abs(R.conj().T @ R - C.conj().T @ C).max() <= bound
+    assert np.array_equal(R, np.triu(R))
+
+
+@pytest.mark.parametrize("backend", ["numpy", "zarr v3, ragged", "zarr v3, in parts"])
+def test_what_is_left_out_of_each_row_is_not_below_zero(tmp_path, backend):
+    A = random_of("f8", SHAPES["tall"])
+    Q = np.linalg.qr(random_of("f8", (A.shape[1], 3), 1))[0]
+    squares = (A**2).sum(axis=1)
+    squares[::7] = 0  # rounding may make them less than what is inside
+    (into,) = BACKENDS[backend](A, tmp_path).sweep(
+        LeftOut(Q, ResidentTall(squares[:, None]), tall(A.shape[0], 1, "f8"))
+    )
+    expected = np.maximum(squares - ((A @ Q) ** 2).sum(axis=1), 0)
+    assert np.abs(into.array[:, 0] - expected).max() <= sum_rounding("f8", A.shape[1]) * squares.max()
+    assert into.array.min() == 0
 
 
 def test_products_that_share_an_operand_share_its_multiplication(monkeypatch):

@@ -1,0 +1,141 @@
+"""Three bases of one matrix side by side: singular vectors (SVD), its own columns (QR), its own columns and rows (CUR).
+
+The certificate of a CUR says how wrong A ~ C M R is, exactly, and how wrong every approximation of rank k must be.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from rnla.algorithms.certificate import energy_rounding
+from rnla.algorithms.skeleton import EPS, Explained
+from rnla.arrays import Array
+from rnla.tables import html_table, text_table
+
+CURVES = ("errors", "column_errors", "best_errors")
+
+
+@dataclass(frozen=True, repr=False)
+class BasesCertificate:
+    """How wrong a matrix in terms of its own columns and rows can be.
+
+    `frobenius_error` is exact up to `rounding_floor`. The best rank-k approximation, by singular vectors, is wrong by
+    `best_lower` at least and `best_upper` at most (None where no singular vectors were computed); the lower end holds
+    with probability at least `confidence`.
+    """
+
+    frobenius_error: float  # ||A - C M R||_F
+    relative_error: float  # the same over ||A||_F
+    explained_variance: float  # 1 - relative_error^2
+    column_error: float  # ||A - C C^+ A||_F, the least that these columns allow
+    rank: int  # k of the best approximation it is compared with
+    best_lower: float | None  # ||A - A_k||_F is at least this
+    best_upper: float | None  # and at most this
+    ratio: float | None  # frobenius_error / best_lower: never more than so many times the best error
+    confidence: float
+    condition: float  # of C, its columns brought to one length
+    rounding_floor: float  # errors below this cannot be told from rounding
+    frobenius_norm: float  # ||A||_F
+    errors: Array  # (j + 1,) relative error of CUR by the first 0, 1, ... columns and rows, the middle optimal
+    column_errors: Array  # (c + 1,) of the first columns alone, as QR has them
+    best_errors: Array  # (l + 1,) of as many singular vectors; empty if there are none
+    tolerance: float | None = None  # relative error asked for
+    met: bool = True  # whether it was reached
+
+    @property
+    def status(self) -> str:
+        """'ok', or 'tolerance_not_met'."""
+        return "ok" if self.met else "tolerance_not_met"
+
+    @property
+    def relative_floor(self) -> float:
+        """`rounding_floor` over ||A||_F."""
+        return self.rounding_floor / self.frobenius_norm if self.frobenius_norm > 0 else 0.0
+
+    @property
+    def summary(self) -> list[tuple[str, str]]:
+        """Names and values, as they are printed."""
+        norm = self.frobenius_norm or 1.0
+        best = "not known: this selector computes no singular vectors"
+        if self.best_upper is not None and self.best_lower is not None:
+            best = f"{self.best_lower / norm:.6g} to {self.best_upper / norm:.6g}"
+        lines = [
+            ("relative Frobenius error", f"{self.relative_error:.6g}  (rounding floor {self.relative_floor:.1e})"),
+            ("Frobenius error", f"{self.frobenius_error:.6g}  of ||A||_F = {self.frobenius_norm:.6g}"),
+            ("columns alone", f"{self.column_error / norm:.6g}  by C C^+ A"),
+            (f"best of rank {self.rank}", best),
+        ]
+        if self.ratio is not None:
+            lines.append(
+                ("times the best", f"at most {self.ratio:.4g}  with probability 1 - {1 - self.confidence:.0e}")
+            )
+        return [*lines, ("status", self.status)]
+
+    def __str__(self) -> str:
+        return text_table(self.summary, 26)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return html_table("Certificate", self.summary)
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """What sketches know of the singular values of A, in its own units."""
+
+    s: Array  # (l,) of a rank-l approximation: each at most the singular value of its rank
+    upper: Array  # (l,) upper ends
+    confidence: float
+
+
+def certified(
+    found: Explained, squared_error: float, k: int, known: Spectrum | None, tolerance: float | None = None
+) -> BasesCertificate:
+    """The certificate of lines of A whose ||A - C M R||_F^2 is known, in units of the sweep."""
+    energy = found.energy
+    norm = float(np.sqrt(energy))
+    scale = 1.0 / energy if energy > 0 else 0.0
+    hidden = energy_rounding(energy, EPS) * max(1.0, found.condition * 2.0**-6)
+    error, floor = float(np.sqrt(squared_error)), float(np.sqrt(hidden))
+    relative = error / norm if norm > 0 else 0.0
+    proof = BasesCertificate(
+        frobenius_error=error / found.unit,
+        relative_error=relative,
+        explained_variance=1.0 - relative**2,
+        column_error=float(np.sqrt(found.column_errors[-1])) / found.unit,
+        rank=k,
+        best_lower=None,
+        best_upper=None,
+        ratio=None,
+        confidence=1.0,
+        condition=found.condition,
+        rounding_floor=floor / found.unit,
+        frobenius_norm=norm / found.unit,
+        errors=np.sqrt(found.errors * scale),
+        column_errors=np.sqrt(found.column_errors * scale),
+        best_errors=np.zeros(0),
+        tolerance=tolerance,
+        met=tolerance is None or float(np.hypot(error, floor)) <= tolerance * norm,
+    )
+    return proof if known is None else _compared(proof, known, k)
+
+
+def _compared(proof: BasesCertificate, known: Spectrum, k: int) -> BasesCertificate:
+    """The certificate with the best errors at equal rank."""
+    norm = proof.frobenius_norm
+    if norm == 0:
+        return replace(proof, best_lower=0.0, best_upper=0.0, ratio=None, best_errors=np.zeros(known.s.size + 1))
+    attained = np.sqrt(np.maximum(1.0 - np.cumsum([0.0, *(known.s / norm) ** 2]), 0.0))
+    least = float(np.sqrt(max(1.0 - float(np.sum((known.upper[:k] / norm) ** 2)), 0.0))) * norm
+    sure = least > proof.rounding_floor
+    return replace(
+        proof,
+        best_lower=least,
+        best_upper=float(attained[min(k, known.s.size)]) * norm,
+        ratio=proof.frobenius_error / least if sure else None,
+        confidence=known.confidence,
+        best_errors=attained,
+    )

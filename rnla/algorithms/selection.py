@@ -1,0 +1,122 @@
+"""Which lines to take: the rows or columns of A that stand for all others.
+
+A ~ U diag(s) Vh, so what a selector looks at is a factor with one row for each line, never A. Pivoted QR of
+diag(s) U^H takes the rows that it would take of the rank-l part of A; they are then exchanged for rows that explain
+more (`kernels/exchange.py`). DEIM takes those where each singular vector is least foreseen by the earlier ones
+(Sorensen and Embree 2016), leverage scores those that singular vectors stand on (Drineas, Mahoney and Muthukrishnan
+2008).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+import numpy as np
+
+from rnla.arrays import Array
+from rnla.kernels.exchange import best_rows
+from rnla.sweeps.matrix import Matrix
+from rnla.sweeps.picking import FirstArrivals, LargestRow, Rows, Tournament
+from rnla.sweeps.source import Tall
+
+Select = Literal["pivoted", "deim", "leverage", "norm-squared", "uniform"]
+SELECTORS: tuple[str, ...] = get_args(Select)
+OF_VECTORS = frozenset({"pivoted", "deim", "leverage"})  # these look at singular vectors
+
+
+@dataclass(frozen=True)
+class Side:
+    """What a selector looks at: one row of F for each line of A, of which F X is the leading part."""
+
+    name: str
+    F: Matrix  # (N, l) orthonormal columns; or weights (N, 1)
+    X: Array  # (l, q) diag(s)
+    energies: Array  # (q,) of A along each column of F X
+    noise: Tall | None = None  # (N, 1) squared length of what is left of each line of A
+
+    @property
+    def size(self) -> int:
+        """N."""
+        return self.F.shape[0]
+
+
+def facing(side: Side, other: Side, J: Array) -> Side:
+    """The side as seen from lines J of the other, which span Q_C: rows where Q_C is large and the rest is small.
+
+    With rows I of it, A ~ C A[I, J]^+ A[I] is wrong by the rest times ||Q_C[I]^+||.
+    """
+    lines = taken(other.F, J)
+    T = np.linalg.qr(side.X @ lines.T)[0]
+    return replace(side, X=10 * float(np.max(side.X)) * T, energies=np.ones(T.shape[1]))
+
+
+def taken(F: Matrix, lines: Array) -> Array:
+    """Some rows of F: (c, l)."""
+    (rows,) = F.subset(rows=lines).sweep(Rows(np.arange(len(lines))))
+    return np.asarray(rows)
+
+
+def pivoted(side: Side, count: int) -> Array:
+    """Pivots of (F X)^H, exchanged for rows that explain more: (count,) in their order; one read of F.
+
+    The noise tells how much of each line is outside of F: such lines explain little else, and pivoting alone would
+    take them for their length.
+    """
+    largest = float(np.max(np.abs(side.X), initial=0.0))
+    unit = 1.0 / largest if largest > 0 else 1.0
+    (found,) = side.F.sweep(Tournament(side.X, side.energies, count, side.noise))
+    rivals = found.entries * unit, found.noise * unit**2, side.energies
+    return np.asarray(found.indices[best_rows(*rivals, count)])
+
+
+def deim(F: Matrix, count: int) -> Array:
+    """Discrete empirical interpolation points of the first `count` columns of F: (count,); so many reads of F.
+
+    Point j is where column j differs most from its interpolant by columns 0..j-1 at the points before it.
+    """
+    points: list[int] = []
+    rows = np.zeros((0, F.shape[1]))
+    for j in range(count):
+        x = np.zeros((F.shape[1], 1), dtype=rows.dtype)
+        x[j] = 1.0
+        if j:
+            x[:j, 0] = -np.linalg.lstsq(rows[:, :j], rows[:, j], rcond=None)[0]
+        (point,) = F.sweep(LargestRow(x))
+        points.append(point)
+        row = np.asarray(F.source.read(slice(point, point + 1), slice(0, F.shape[1])))
+        rows = np.concatenate([rows, row.astype(F.dtype)])
+    return np.asarray(points)
+
+
+def leverage(F: Matrix, k: int, count: int, seed: int, name: str) -> Array:
+    """`count` rows drawn without replacement by their leverage scores, squared norms over k columns: (count,)."""
+    (found,) = F.sweep(FirstArrivals(np.eye(F.shape[1])[:, :k], count, seed, name))
+    return np.asarray(found)
+
+
+def weighted(F: Matrix, count: int, seed: int, name: str) -> Array:
+    """`count` rows drawn without replacement by weights (N, 1), or by their squared norms (N, c > 1): (count,)."""
+    (found,) = F.sweep(FirstArrivals(np.eye(F.shape[1]), count, seed, name, power=1.0 if F.shape[1] == 1 else 2.0))
+    return np.asarray(found)
+
+
+def uniform(size: int, count: int, seed: int, name: str) -> Array:
+    """`count` of 0..size-1, each as likely, none twice: (count,)."""
+    digits = [seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF, *name.encode()]
+    generator = np.random.Generator(np.random.Philox(np.random.SeedSequence(digits)))
+    return generator.choice(size, count, replace=False)
+
+
+def selected(side: Side, select: str, count: int, k: int, seed: int) -> Array:
+    """Indices of `count` lines (at most as many as there are) by a selector: (count,)."""
+    count = min(count, side.size)
+    if select == "pivoted":
+        return pivoted(side, count)
+    if select == "deim":
+        return deim(side.F, count)
+    if select == "uniform":
+        return uniform(side.size, count, seed, side.name)
+    if select == "leverage":
+        return leverage(side.F, k, count, seed, f"leverage {side.name}")
+    return weighted(side.F, count, seed, f"norms {side.name}")

@@ -1,0 +1,259 @@
+"""Products that pick: columns and rows of A, what they explain of it, and which rows of a tall factor to take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse
+
+from rnla.arrays import Array, wide
+from rnla.kernels.exchange import shortlist
+from rnla.streams import uniform_rows
+from rnla.sweeps.blocks import Block
+from rnla.sweeps.products import Cast, Sum, tall_rows
+from rnla.sweeps.source import Tall
+
+
+@dataclass(frozen=True)
+class OfColumns(Sum):
+    """A product of some columns C = A[:, J] of the block."""
+
+    J: Array  # (c,) indices
+    X: Array  # (n, c) the same as columns of the identity, for blocks that are read in parts
+
+    def cast(self, cast: Cast) -> Self:
+        """X in the working precision."""
+        return replace(self, X=cast(self.X))
+
+
+@dataclass(frozen=True)
+class Columns(OfColumns):
+    """A[:, J] as it is stored, row-wise, written to `into`: (m, c); of a view in another unit, divided by that."""
+
+    into: Tall
+    unit: float = 1.0
+
+    def panel(self, block: Block) -> Array:
+        """Rows of C."""
+        entries = block.columns(self.J, self.X)
+        return entries if self.unit == 1.0 else entries / self.unit
+
+    def finish(self, total: None) -> Tall:
+        """The tall matrix."""
+        return self.into
+
+
+@dataclass(frozen=True)
+class ColumnProducts(OfColumns):
+    """C^H A: (c, n)."""
+
+    def panel(self, block: Block) -> Array:
+        """C_i^H A_i."""
+        return block.left(block.columns(self.J, self.X))
+
+
+@dataclass(frozen=True)
+class Triangle(OfColumns):
+    """R of C = Q R, by a tree of small factorisations (TSQR, Demmel et al. 2012): (c, c), up to signs of its rows."""
+
+    def panel(self, block: Block) -> Array:
+        """R of the block's columns."""
+        return triangle(wide(block.columns(self.J, self.X)))
+
+    def join(self, a: Array, b: Array) -> Array:
+        """R of two stacked."""
+        return triangle(np.concatenate([a, b]))
+
+    def finish(self, total: Array) -> Array:
+        """R with a row for each column, zeros where the matrix has fewer rows."""
+        square = np.zeros((total.shape[1], total.shape[1]), total.dtype)
+        square[: len(total)] = total
+        return square
+
+
+class Lines(NamedTuple):
+    """Some rows of a matrix."""
+
+    places: Array  # (r,) which of those wanted
+    entries: Any  # (r, n) numpy or scipy.sparse; None for no rows
+
+
+@dataclass(frozen=True)
+class Rows(Sum):
+    """A[I], in the order of I; sparse if A is: (r, n)."""
+
+    I: Array
+    unit: float = 1.0
+
+    def panel(self, block: Block) -> Lines:
+        """Those of the rows that lie in the block."""
+        places = np.flatnonzero((block.rows.start <= self.I) & (block.rows.stop > self.I))
+        if not places.size:
+            return Lines(places, None)
+        entries = block.lines(self.I[places] - block.rows.start)
+        return Lines(places, entries if self.unit == 1.0 else entries / self.unit)
+
+    def join(self, a: Lines, b: Lines) -> Lines:
+        """One above the other."""
+        if a.entries is None or b.entries is None:
+            return b if a.entries is None else a
+        sparse = scipy.sparse.issparse(a.entries)
+        stacked = scipy.sparse.vstack([a.entries, b.entries], "csr") if sparse else np.vstack([a.entries, b.entries])
+        return Lines(np.concatenate([a.places, b.places]), stacked)
+
+    def finish(self, total: Lines) -> Any:
+        """The rows in the order they were asked for."""
+        return total.entries[np.argsort(total.places)]
+
+
+class Rivals(NamedTuple):
+    """Rows that are still in the running."""
+
+    indices: Array  # (r,)
+    entries: Array  # (r, q)
+    noise: Array  # (r,) squared length of what the factor leaves out of each
+
+
+@dataclass(frozen=True)
+class Tournament(Sum):
+    """A short list of rows among which the best `count` of A X are, block against block.
+
+    As tournament pivoting (Demmel, Grigori and others 2015): each block names its own, each join the best of two lists.
+    """
+
+    X: Array  # (l, q)
+    energies: Array  # (q,) of the matrix to be explained, along each column of A X
+    count: int
+    noise: Tall | None = None  # (m, 1) squared length of what A X leaves out of each row
+
+    def cast(self, cast: Cast) -> Self:
+        """X in the working precision."""
+        return replace(self, X=cast(self.X))
+
+    def panel(self, block: Block) -> Rivals:
+        """The short list of the block."""
+        entries = wide(block.right(self.X))
+        noise = np.zeros(len(entries)) if self.noise is None else tall_rows(self.noise, block.rows)[:, 0]
+        return self._best(Rivals(np.arange(block.rows.start, block.rows.stop), entries, noise))
+
+    def join(self, a: Rivals, b: Rivals) -> Rivals:
+        """The best of both."""
+        return self._best(Rivals(*(np.concatenate(pair) for pair in zip(a, b, strict=True))))
+
+    def _best(self, all_: Rivals) -> Rivals:
+        kept = shortlist(all_.entries, all_.noise, self.energies, self.count)
+        return Rivals(*(part[kept] for part in all_))
+
+
+@dataclass(frozen=True)
+class LeftOut(Sum):
+    """squares - ||a_i X||^2 of each row, row-wise and not below zero: (m, 1)."""
+
+    X: Array  # (l, q)
+    squares: Tall  # (m, 1)
+    into: Tall
+
+    def cast(self, cast: Cast) -> Self:
+        """X in the working precision."""
+        return replace(self, X=cast(self.X))
+
+    def panel(self, block: Block) -> Array:
+        """Rows of the answer."""
+        inside = np.sum(np.abs(wide(block.right(self.X))) ** 2, axis=1)
+        return np.asarray(np.maximum(tall_rows(self.squares, block.rows)[:, 0] - inside, 0.0)[:, None])
+
+    def finish(self, total: None) -> Tall:
+        """The tall matrix."""
+        return self.into
+
+
+class Peak(NamedTuple):
+    """Where a column is largest."""
+
+    row: int
+    modulus: float
+
+
+@dataclass(frozen=True)
+class LargestRow(Sum):
+    """Index of the row where |A x| is largest, the first of equals: (n, 1) -> int."""
+
+    X: Array  # (l, 1)
+
+    def cast(self, cast: Cast) -> Self:
+        """X in the working precision."""
+        return replace(self, X=cast(self.X))
+
+    def panel(self, block: Block) -> Peak:
+        """The largest of the block."""
+        sizes = np.abs(block.right(self.X)[:, 0])
+        at = int(sizes.argmax())
+        return Peak(block.rows.start + at, float(sizes[at]))
+
+    def join(self, a: Peak, b: Peak) -> Peak:
+        """The larger, the earlier on ties."""
+        return b if b.modulus > a.modulus else a
+
+    def finish(self, total: Peak) -> int:
+        """The index."""
+        return total.row
+
+
+class Race(NamedTuple):
+    """Rows that arrive first."""
+
+    indices: Array
+    times: Array
+
+
+@dataclass(frozen=True)
+class FirstArrivals(Sum):
+    """`count` rows drawn without replacement, one after the other, each with odds of sum |entries of A X|^power.
+
+    Row i arrives after an exponential time of that rate (Efraimidis and Spirakis 2006), drawn for its index alone: the
+    same rows whatever the chunks. Zero rows arrive last, in their order.
+    """
+
+    X: Array
+    count: int
+    seed: int
+    name: str
+    power: float = 2.0
+
+    def cast(self, cast: Cast) -> Self:
+        """X in the working precision."""
+        return replace(self, X=cast(self.X))
+
+    def panel(self, block: Block) -> Race:
+        """First arrivals of the block."""
+        rates = np.sum(np.abs(wide(block.right(self.X))) ** self.power, axis=1)
+        waits = -np.log1p(-uniform_rows(self.seed, self.name, block.rows))
+        times = np.divide(waits, rates, out=np.full(rates.shape, np.inf), where=rates > 0)
+        return self._first(np.arange(block.rows.start, block.rows.stop), times)
+
+    def join(self, a: Race, b: Race) -> Race:
+        """First arrivals of both."""
+        return self._first(np.concatenate([a.indices, b.indices]), np.concatenate([a.times, b.times]))
+
+    def finish(self, total: Race) -> Array:
+        """Indices, the first to arrive first."""
+        return total.indices
+
+    def _first(self, indices: Array, times: Array) -> Race:
+        order = np.lexsort((indices, times))[: self.count]
+        return Race(indices[order], times[order])
+
+
+def identity_columns(n: int, J: Array) -> Array:
+    """Columns J of the n x n identity: (n, c)."""
+    E = np.zeros((n, len(J)))
+    E[J, range(len(J))] = 1.0
+    return E
+
+
+def triangle(A: Array) -> Array:
+    """R of A = Q R: (p, c) -> (min(p, c), c)."""
+    return np.asarray(scipy.linalg.qr(A, mode="r", overwrite_a=True, check_finite=False)[0][: A.shape[1]])
