@@ -12,14 +12,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rnla import errors
+    from rnla.algorithms.bases import BasesCertificate
+    from rnla.algorithms.lines import CUR, ID
     from rnla.algorithms.norms import Norms
     from rnla.algorithms.planning import Plan
     from rnla.algorithms.results import PCA, SVD, Certificate, Cost
-    from rnla.public import certify, load, norms, open, pca, plan, svd  # noqa: A004 - rnla.open is the public name
+    from rnla.public.factorisation import certify, norms, open, pca, plan, svd  # noqa: A004 - the public name
+    from rnla.public.lines import cur, interpolative
+    from rnla.public.loading import load
     from rnla.sweeps.matrix import Matrix
 
 _HOMES = {
     "errors": "rnla.errors",
+    "BasesCertificate": "rnla.algorithms.bases",
+    "CUR": "rnla.algorithms.lines",
+    "ID": "rnla.algorithms.lines",
     "Norms": "rnla.algorithms.norms",
     "Plan": "rnla.algorithms.planning",
     "PCA": "rnla.algorithms.results",
@@ -27,11 +34,14 @@ _HOMES = {
     "Certificate": "rnla.algorithms.results",
     "Cost": "rnla.algorithms.results",
     "Matrix": "rnla.sweeps.matrix",
-} | dict.fromkeys(("certify", "load", "norms", "open", "pca", "plan", "svd"), "rnla.public")
+    "load": "rnla.public.loading",
+}
+_HOMES |= dict.fromkeys(("certify", "norms", "open", "pca", "plan", "svd"), "rnla.public.factorisation")
+_HOMES |= dict.fromkeys(("cur", "interpolative"), "rnla.public.lines")
 
 __all__ = [
-    "PCA", "SVD", "Certificate", "Cost", "Matrix", "Norms", "Plan",
-    "certify", "errors", "load", "norms", "open", "pca", "plan", "svd",
+    "CUR", "ID", "PCA", "SVD", "BasesCertificate", "Certificate", "Cost", "Matrix", "Norms", "Plan",
+    "certify", "cur", "errors", "interpolative", "load", "norms", "open", "pca", "plan", "svd",
 ]  # fmt: skip
 
 

@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from rnla.algorithms.bases import CURVES, BasesCertificate
 from rnla.algorithms.planning import Plan
 from rnla.algorithms.results import Certificate, Cost
 from rnla.sweeps.matrix import Matrix
 
 FORMAT = 1
 PER_MODE = ("lower", "upper", "residuals", "resolved")
+Proof = Certificate | BasesCertificate
 
 
 def versions() -> dict[str, str]:
@@ -43,9 +45,9 @@ def input_record(A: Matrix) -> dict[str, Any]:
     return identity
 
 
-def certificate_record(proof: Certificate) -> dict[str, Any]:
+def certificate_record(proof: Proof) -> dict[str, Any]:
     """The scalars of a certificate, and its status."""
-    record = {key: value for key, value in asdict(proof).items() if key not in PER_MODE}
+    record = {key: value for key, value in asdict(proof).items() if not isinstance(value, np.ndarray)}
     return record | {"status": proof.status}
 
 
@@ -53,6 +55,12 @@ def certificate_from(record: dict[str, Any], arrays: dict[str, Any]) -> Certific
     """The certificate of a stored result."""
     fields: dict[str, Any] = {key: value for key, value in record.items() if key != "status"}
     return Certificate(**(fields | {name: np.asarray(arrays[name]) for name in PER_MODE}))
+
+
+def bases_certificate_from(record: dict[str, Any], arrays: dict[str, Any]) -> BasesCertificate:
+    """The certificate of a stored CUR or interpolative decomposition."""
+    fields: dict[str, Any] = {key: value for key, value in record.items() if key != "status"}
+    return BasesCertificate(**(fields | {name: np.asarray(arrays[name]) for name in CURVES}))
 
 
 @dataclass(frozen=True)
@@ -63,7 +71,7 @@ class Made:
     config: dict[str, Any]
     plan: Plan
     cost: Cost
-    certificate: Certificate
+    certificate: Proof
     method: str
     input: dict[str, Any]
     started: str

@@ -19,7 +19,7 @@ from rnla.algorithms.bases import BasesCertificate, Spectrum, certified
 from rnla.algorithms.lifecycle import Checkpoints
 from rnla.algorithms.norms import norms
 from rnla.algorithms.planning import Request, checked_request, oriented
-from rnla.algorithms.selection import OF_VECTORS, SELECTORS, Select, Side, facing, selected, taken
+from rnla.algorithms.selection import OF_VECTORS, SELECTORS, Select, Side, facing, pivoted_pair, selected, taken
 from rnla.algorithms.skeleton import EPS, Skeleton, gathered, skeleton
 from rnla.algorithms.svd import Triplets, factorise
 from rnla.arrays import Array, wide
@@ -27,14 +27,13 @@ from rnla.checks import integer, one_of
 from rnla.errors import RankError, RequestError
 from rnla.kernels.blas import single_blas_thread
 from rnla.kernels.subspaces import svd
-from rnla.sweeps.geometry import TALL_ROWS
 from rnla.sweeps.matrix import Matrix
 from rnla.sweeps.picking import LeftOut
-from rnla.sweeps.source import Resident, ResidentTall, Source, Tall, Workspace
+from rnla.sweeps.source import Resident, ResidentTall, Source, Tall, Workspace, holds_sparse
 
 Middle = Literal["optimal", "cross"]
 OVERSAMPLE = 10  # singular vectors beyond the columns and rows wanted
-HEADROOM = 0.9  # of a tolerance, for the singular vectors: columns of A reach it somewhat later
+HEADROOM = 0.7  # of a tolerance, for the singular vectors: columns of A reach it somewhat later
 
 
 @dataclass(frozen=True)
@@ -49,6 +48,7 @@ class Choice:
     passes: int
     seed: int
     tolerance: float | None = None
+    both: bool = True  # columns and rows together; else either side for itself
 
     @property
     def sketch_passes(self) -> int:
@@ -65,7 +65,7 @@ class Choice:
 
 
 def checked_choice(  # noqa: PLR0913 - options are keywords
-    shape: tuple[int, int],
+    A: Matrix,
     k: Any,
     *,
     columns: Any = None,
@@ -77,6 +77,7 @@ def checked_choice(  # noqa: PLR0913 - options are keywords
     seed: Any = 0,
 ) -> Choice:
     """The choice, or an error that says what is allowed."""
+    shape = A.shape
     one_of(select, "select", SELECTORS)
     one_of(middle, "middle", get_args(Middle))
     # an SVD's request has the same k and tol
@@ -85,11 +86,17 @@ def checked_choice(  # noqa: PLR0913 - options are keywords
         msg = f"select={select!r} needs k, the number of columns: only pivoted columns can be counted by a tolerance"
         raise RequestError(msg)
     counts = [_count(name, given, wanted.k, shape) for name, given in (("columns", columns), ("rows", rows))]
-    budget = (3 if middle == "optimal" else 2) if passes is None else integer(passes, "passes")
+    quick = middle == "cross" and streamable(oriented(A)[0])
+    budget = (2 if quick else 3) if passes is None else integer(passes, "passes")
     if not 2 <= budget <= 100:
         msg = f"passes={budget} must lie in 2..100: one to choose and one to gather, or more to choose better"
         raise RequestError(msg)
     return Choice(wanted.k, counts[0], counts[1], select, middle, budget, wanted.seed, wanted.tolerance)
+
+
+def streamable(A: Matrix) -> bool:
+    """Whether one sweep can give singular vectors: blocks of whole rows in memory, which must not be sparse."""
+    return A.geometry.reads == 1 and not holds_sparse(A.source)
 
 
 def _count(name: str, given: Any, k: int | None, shape: tuple[int, int]) -> int:
@@ -165,19 +172,22 @@ def chosen_lines(
     if choice.k is None:
         counts = (across.F.shape[1], along.F.shape[1])
     k = choice.k or across.F.shape[1]
-    J = selected(across, choice.select, counts[0], k, choice.seed)
-    seen = facing(along, across, J) if choice.middle == "cross" and choice.select == "pivoted" else along
-    I = selected(seen, choice.select, counts[1], k, choice.seed)
+    if choice.select == "pivoted" and choice.middle == "optimal" and choice.both:
+        J, I = pivoted_pair(across, along, counts)
+    else:
+        J = selected(across, choice.select, counts[0], k, choice.seed)
+        seen = facing(along, across, J) if choice.middle == "cross" and choice.select == "pivoted" else along
+        I = selected(seen, choice.select, counts[1], k, choice.seed)
     if triplets is None:
         return Chosen(J, I, None)
     if choice.k is None and choice.tolerance is not None:
-        energy = triplets.certificate.frobenius_norm**2
-        J, I = (lines[: enough(side, lines, energy, choice.tolerance)] for side, lines in ((across, J), (along, I)))
+        norm = triplets.certificate.frobenius_norm / (float(triplets.s[0]) or 1.0)
+        J, I = (lines[: enough(side, lines, norm**2, choice.tolerance)] for side, lines in ((across, J), (along, I)))
     return Chosen(J, I, spectrum_of(triplets))
 
 
 def enough(side: Side, lines: Array, energy: float, tolerance: float) -> int:
-    """How many of these lines leave no more than the tolerance of A; all of them if none do.
+    """How many of these lines leave no more than the tolerance of A; all of them if none do (`energy` in units of X).
 
     With X^H F[lines]^H = Q R, the first j explain sum_i<=j ||X q_i||^2, F having orthonormal columns.
     """
@@ -212,21 +222,22 @@ def _sides(
     else:  # uniform: nothing is looked at
         down, over = (Resident(np.broadcast_to(1.0, (size, 1))) for size in view.shape)
         weights = over, down
-    return Side(names[0], A.over(weights[0]), one, one[0]), Side(names[1], A.over(weights[1]), one, one[0])
+    return Side(names[0], A.over(weights[0]), one, one), Side(names[1], A.over(weights[1]), one, one)
 
 
 def _vectors(name: str, F: Matrix, s: Array, squares: Tall | None, workspace: Workspace) -> Side:
     """A side with singular vectors, and what they leave of each line where its squared norm is known."""
-    X, noise = np.diag(s), None
+    largest = float(s[0]) if s.size and s[0] > 0 else 1.0
+    X, noise = np.diag(s / largest), None
     if squares is not None:
-        noise = workspace.tall(f"left_{name}", (F.shape[0], 1), np.dtype(np.float64), TALL_ROWS)
-        F.sweep(LeftOut(X, squares, noise))
-    return Side(name, F, X, s**2, noise)
+        noise = workspace.tall(f"left_{name}", (F.shape[0], 1), np.dtype(np.float64), F.geometry.tall_rows)
+        F.sweep(LeftOut(X * largest, squares, noise, largest**-2))
+    return Side(name, F, X, X**2, noise)
 
 
 def _squares(triplets: Triplets) -> tuple[Tall | None, Tall | None]:
-    """Squared norms of the columns and rows of the view, unless they are in another unit than the data's."""
-    if triplets.squares is None or triplets.squares[2] != 1.0:
+    """Squared norms of the columns and rows of the view, where the sketch told them."""
+    if triplets.squares is None:
         return None, None
-    across, along, _ = triplets.squares
+    across, along = triplets.squares
     return ResidentTall(across[:, None]), along

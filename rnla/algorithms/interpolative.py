@@ -25,7 +25,6 @@ from rnla.algorithms.selection import Side, selected, taken
 from rnla.algorithms.skeleton import CUT, Basis, Explained, basis, gathered, left_over, square
 from rnla.arrays import Array, accumulator_dtype, wide
 from rnla.kernels.blas import single_blas_thread
-from rnla.sweeps.geometry import TALL_ROWS
 from rnla.sweeps.matrix import Matrix
 from rnla.sweeps.picking import Rows
 from rnla.sweeps.products import Inner, Right, SumOfSquares
@@ -51,7 +50,7 @@ def interpolative(
     """Columns of A and the matrix that gives all others from them."""
     view, transposed = oriented(A)
     with single_blas_thread():
-        chosen = chosen_lines(A, view, choice, workspace, checkpoints, transposed=transposed)
+        chosen = chosen_lines(A, view, replace(choice, both=False), workspace, checkpoints, transposed=transposed)
         explain = _by_the_long_side if transposed else _by_the_short_side
         J = chosen.along if transposed else chosen.across
         C, X, down, found = explain(view, J, workspace)
@@ -91,13 +90,13 @@ def _second_side(
 ) -> tuple[Array, Tall | Array]:
     """Rows I of C, and W with C = W C[I]; C is read, A is not: (c,), (m, c)."""
     F = A.over(Resident(C) if isinstance(C, np.ndarray) else C.source)
-    Q = workspace.tall("basis", (F.shape[0], down.inverse.shape[1]), F.dtype, TALL_ROWS)
+    Q = workspace.tall("basis", (F.shape[0], down.inverse.shape[1]), F.dtype, F.geometry.tall_rows)
     F.sweep(Right(down.inverse, Q))
     looked_at = F if choice.select == "norm-squared" else A.over(Q.source)
     count, width = F.shape[1], looked_at.shape[1]
-    side = Side("rows of C", looked_at, np.eye(width), np.ones(width))
+    side = Side("rows of C", looked_at, np.eye(width), np.eye(width))
     rows = selected(side, choice.select, count, width, choice.seed)
     inverse = scipy.linalg.pinv(wide(taken(F, rows)), rtol=CUT)
-    W = workspace.tall("W", (F.shape[0], len(rows)), F.dtype, TALL_ROWS)
+    W = workspace.tall("W", (F.shape[0], len(rows)), F.dtype, F.geometry.tall_rows)
     F.sweep(Right(inverse, W))
     return rows, W

@@ -10,18 +10,20 @@ more (`kernels/exchange.py`). DEIM takes those where each singular vector is lea
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
 from rnla.arrays import Array
-from rnla.kernels.exchange import best_rows
+from rnla.kernels.exchange import best_rows, projection
 from rnla.sweeps.matrix import Matrix
 from rnla.sweeps.picking import FirstArrivals, LargestRow, Rows, Tournament
 from rnla.sweeps.source import Tall
 
 Select = Literal["pivoted", "deim", "leverage", "norm-squared", "uniform"]
 SELECTORS: tuple[str, ...] = get_args(Select)
+ROUNDS = 4  # of choosing columns given rows and rows given columns
+SMALL = 1e-4  # relative gain of a round that is worth another
 OF_VECTORS = frozenset({"pivoted", "deim", "leverage"})  # these look at singular vectors
 
 
@@ -31,9 +33,9 @@ class Side:
 
     name: str
     F: Matrix  # (N, l) orthonormal columns; or weights (N, 1)
-    X: Array  # (l, q) diag(s)
-    energies: Array  # (q,) of A along each column of F X
-    noise: Tall | None = None  # (N, 1) squared length of what is left of each line of A
+    X: Array  # (l, q) diag(s) / s_1
+    energies: Array  # (q, q) of A on the directions of F X
+    noise: Tall | None = None  # (N, 1) squared length of what is left of each line of A, over s_1^2
 
     @property
     def size(self) -> int:
@@ -48,7 +50,7 @@ def facing(side: Side, other: Side, J: Array) -> Side:
     """
     lines = taken(other.F, J)
     T = np.linalg.qr(side.X @ lines.T)[0]
-    return replace(side, X=10 * float(np.max(side.X)) * T, energies=np.ones(T.shape[1]))
+    return replace(side, X=10 * T, energies=np.eye(T.shape[1]))
 
 
 def taken(F: Matrix, lines: Array) -> Array:
@@ -57,17 +59,57 @@ def taken(F: Matrix, lines: Array) -> Array:
     return np.asarray(rows)
 
 
+class Pool(NamedTuple):
+    """Lines among which the best are."""
+
+    indices: Array  # (p,)
+    G: Array  # (p, q)
+    noise: Array  # (p,)
+    energies: Array  # (q, q)
+
+    def best(self, count: int, energies: Array | None = None) -> Array:
+        """Places of the best lines in the pool."""
+        return best_rows(self.G, self.noise, self.energies if energies is None else energies, count)
+
+    def projection(self, places: Array) -> Array:
+        """What lines span, on the directions of F X: (q, q)."""
+        return projection(self.G[places], self.noise[places])
+
+
+def pool(side: Side, count: int) -> Pool:
+    """The short list of a side: one read of F."""
+    (found,) = side.F.sweep(Tournament(side.X, side.energies, count, side.noise))
+    return Pool(found.indices, found.entries, found.noise, side.energies)
+
+
 def pivoted(side: Side, count: int) -> Array:
-    """Pivots of (F X)^H, exchanged for rows that explain more: (count,) in their order; one read of F.
+    """Pivots of (F X)^H, exchanged for lines that explain more: (count,) in their order; one read of F.
 
     The noise tells how much of each line is outside of F: such lines explain little else, and pivoting alone would
     take them for their length.
     """
-    largest = float(np.max(np.abs(side.X), initial=0.0))
-    unit = 1.0 / largest if largest > 0 else 1.0
-    (found,) = side.F.sweep(Tournament(side.X, side.energies, count, side.noise))
-    rivals = found.entries * unit, found.noise * unit**2, side.energies
-    return np.asarray(found.indices[best_rows(*rivals, count)])
+    found = pool(side, count)
+    return np.asarray(found.indices[found.best(count)])
+
+
+def pivoted_pair(across: Side, along: Side, counts: tuple[int, int]) -> tuple[Array, Array]:
+    """Columns and rows that explain A together, tr(P_C A P_R A^H), each in turn given the other: (c,), (r,).
+
+    Given what columns project on, rows only have to explain that, and the other way round.
+    """
+    columns, rows = (pool(side, count) for side, count in zip((across, along), counts, strict=True))
+    s = np.sqrt(columns.energies.diagonal())
+    best, J, I = -1.0, columns.best(counts[0]), np.zeros(0, np.intp)
+    chosen = J, I
+    for _ in range(ROUNDS):
+        I = rows.best(counts[1], s[:, None] * columns.projection(J).conj() * s)
+        seen = s[:, None] * rows.projection(I).conj() * s
+        reached = float(np.sum(seen * columns.projection(J).T).real)
+        if reached <= best * (1 + SMALL):
+            break
+        best, chosen = reached, (J, I)
+        J = columns.best(counts[0], seen)
+    return columns.indices[chosen[0]], rows.indices[chosen[1]]
 
 
 def deim(F: Matrix, count: int) -> Array:

@@ -46,7 +46,7 @@ class Triplets(NamedTuple):
     scale: Array | None  # (n,) what columns were multiplied by
     moments: Tall | None  # (m, 2) means and deviations of the columns, when those are the long side
     shares: Array  # (k,) part of ||A||_F^2 that each mode carries
-    squares: tuple[Array, Tall, float] | None = None  # squared norms: (n,) across, (m, 1) along times the float squared
+    squares: tuple[Array, Tall] | None = None  # squared norms, (n,) across and (m, 1) along; None when out of range
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ def _finished(
     rows = turn.conj()[:, None] * Vh[:k]
     short = (rows.T * lengths if transposed else rows).astype(A.dtype)
     shares = explained(s[:k], swept.evidence.energy)
-    squares = None if extra.squares is None else (swept.squares / swept.unit**2, extra.squares, swept.unit)
+    squares = None if extra.squares is None or swept.unit != 1.0 else (swept.squares, extra.squares)
     return Triplets(
         out, sigma, short, transposed, proof, method, swept.centre, swept.scale, extra.moments, shares, squares
     )

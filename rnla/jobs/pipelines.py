@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from rnla.algorithms.bases import BasesCertificate
 from rnla.algorithms.lifecycle import Checkpoints
 from rnla.algorithms.planning import Plan
 from rnla.algorithms.results import Certificate
@@ -43,7 +44,7 @@ class Delivered:
     """What a run gives besides its tall arrays."""
 
     arrays: dict[str, tuple[Array, tuple[str, ...]]]  # small arrays and their dimension names
-    certificate: Certificate
+    certificate: Certificate | BasesCertificate
     method: str
 
 

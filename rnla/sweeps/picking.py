@@ -125,7 +125,7 @@ class Tournament(Sum):
     """
 
     X: Array  # (l, q)
-    energies: Array  # (q,) of the matrix to be explained, along each column of A X
+    energies: Array  # (q, q) of the matrix to be explained, on the directions of A X
     count: int
     noise: Tall | None = None  # (m, 1) squared length of what A X leaves out of each row
 
@@ -150,11 +150,12 @@ class Tournament(Sum):
 
 @dataclass(frozen=True)
 class LeftOut(Sum):
-    """squares - ||a_i X||^2 of each row, row-wise and not below zero: (m, 1)."""
+    """scale (squares - ||a_i X||^2) of each row, row-wise and not below zero: (m, 1)."""
 
     X: Array  # (l, q)
     squares: Tall  # (m, 1)
     into: Tall
+    scale: float = 1.0
 
     def cast(self, cast: Cast) -> Self:
         """X in the working precision."""
@@ -163,7 +164,8 @@ class LeftOut(Sum):
     def panel(self, block: Block) -> Array:
         """Rows of the answer."""
         inside = np.sum(np.abs(wide(block.right(self.X))) ** 2, axis=1)
-        return np.asarray(np.maximum(tall_rows(self.squares, block.rows)[:, 0] - inside, 0.0)[:, None])
+        left = np.maximum(tall_rows(self.squares, block.rows)[:, 0] - inside, 0.0)
+        return np.asarray(left[:, None] * self.scale)
 
     def finish(self, total: None) -> Tall:
         """The tall matrix."""

@@ -129,6 +129,13 @@ class Resident:
         return f"row {row}, column {column} of the array in memory"
 
 
+def holds_sparse(source: Any) -> bool:
+    """Whether panels of a source are scipy.sparse."""
+    array = getattr(source, "array", None)
+    blocks = getattr(array, "_meta", array)  # of a Dask array
+    return bool(getattr(source, "sparse", False)) or scipy.sparse.issparse(blocks)
+
+
 @dataclass(frozen=True)
 class ResidentTall:
     """A tall matrix in memory."""

@@ -103,7 +103,9 @@ TABLE = {
     "GramMatrix": (lambda o, m, t: GramMatrix(), lambda A, o, minus: A.conj().T @ A),
     "Peaks": (lambda o, m, t: Peaks(o.X), lambda A, o, minus: peaks(A @ o.X)),
     "Columns": (lambda o, m, t: Columns(o.across, o.selector, tall(m, 3, t)), lambda A, o, minus: A[:, o.across]),
-    "ColumnProducts": (lambda o, m, t: ColumnProducts(o.across, o.selector), lambda A, o, minus: A[:, o.across].conj().T @ A),
+    "ColumnProducts": (
+        lambda o, m, t: ColumnProducts(o.across, o.selector), lambda A, o, minus: A[:, o.across].conj().T @ A
+    ),
     "Rows": (lambda o, m, t: Rows(o.along), lambda A, o, minus: A[o.along]),
     "Moments": (lambda o, m, t: Moments(), lambda A, o, minus: moments(A, minus)),
     "CentredGram": (lambda o, m, t: CentredGram(o.X), lambda A, o, minus: centred_gram(A, o.X, minus)),

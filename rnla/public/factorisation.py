@@ -1,11 +1,10 @@
-"""The public functions: open a matrix, plan, factor, certify, and load a result again.
+"""Open a matrix, plan, factor and certify.
 
-They use the active distributed.Client when there is one, otherwise the threads of this process.
+The functions use the active distributed.Client when there is one, otherwise the threads of this process.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from dataclasses import dataclass, replace
 from time import perf_counter
@@ -23,13 +22,11 @@ from rnla.algorithms.results import PCA, SVD, Certificate, Cost
 from rnla.algorithms.svd import Triplets, factorise
 from rnla.arrays import Array, accumulator_dtype
 from rnla.checks import array_of_numbers, flag, integer
-from rnla.checks import path as checked_path
 from rnla.cluster.resources import refuse_if_too_large, resources
-from rnla.errors import ConfigError, RequestError, StoreError
+from rnla.errors import ConfigError, RequestError
 from rnla.jobs.running import CURE, cost_of, run_job
 from rnla.opening import open_matrix
-from rnla.records import certificate_from
-from rnla.sweeps.geometry import TALL_ROWS
+from rnla.public.loading import dasked, load
 from rnla.sweeps.matrix import Matrix, Meter
 from rnla.sweeps.runners import current
 from rnla.temporaries import Desk, desk
@@ -268,47 +265,12 @@ def certify(A: Any, U: Any, s: Any, Vt: Any, *, seed: int = 0) -> Certificate:
     )
 
 
-def load(path: str | os.PathLike[str]) -> SVD | PCA:
-    """A published result of `svd` or `pca`; tall factors are Dask arrays over the store."""
-    from rnla.store.results import read_result
-
-    result = read_result(checked_path(path, "path"))
-    record, arrays = result.attributes["rnla"], dict(result.arrays)
-    arrays |= {name: open_matrix_lazily(source) for name, source in result.tall.items()}
-    known = {field.name for field in dataclasses.fields(Cost)}
-    cost = Cost(**{name: value for name, value in record["cost"].items() if name in known})
-    proof = certificate_from(record["certificate"], arrays)
-    if record["pipeline"] == "svd":
-        return SVD(_dasked(arrays["U"]), arrays["s"], arrays["Vt"], proof, cost, record["method"], record)
-    if record["pipeline"] != "pca":
-        msg = f"{path} is the result of pipeline {record['pipeline']!r}; rnla.load reads those of svd and pca"
-        raise StoreError(msg)
-    return PCA(
-        _dasked(arrays["scores"]),
-        arrays["components"],
-        arrays["explained_variance"],
-        arrays["explained_variance_ratio"],
-        arrays["mean"],
-        arrays["singular_values"],
-        proof,
-        cost,
-        arrays.get("scale"),
-        record["method"],
-        record,
-    )
-
-
-def open_matrix_lazily(source: Any) -> Any:
-    """A source as a Dask array."""
-    return Matrix(source).to_dask()
-
-
 def _filled(k: int | None, options: dict[str, Any]) -> dict[str, Any]:
     given = dict(options) | {"k": k}
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _expected(result: SVD | PCA, kind: Any) -> Any:
+def _expected(result: Any, kind: Any) -> Any:
     if not isinstance(result, kind):
         msg = f"the result there is a {type(result).__name__}"
         raise ConfigError(msg)
@@ -344,17 +306,11 @@ class _Done:
 
     def left(self) -> Any:
         """U or scores, as a Dask array."""
-        return _dasked(self.found.short if self.found.transposed else self.desk.lazy(self.found.tall))
+        return dasked(self.found.short if self.found.transposed else self.desk.lazy(self.found.tall))
 
     def right(self) -> Any:
         """Vt or components: numpy, or a Dask array when it is the stored side."""
         return self.desk.lazy(self.found.tall).T if self.found.transposed else self.found.short
-
-
-def _dasked(array: Any) -> Any:
-    import dask.array
-
-    return dask.array.from_array(array, chunks=(TALL_ROWS, -1)) if isinstance(array, np.ndarray) else array
 
 
 def _factorised(name: str, A: Matrix, request: Request, memory_bytes: int | None) -> _Done:

@@ -1,0 +1,103 @@
+"""`rnla.load`: a published result as the object that the function which made it returns."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse
+
+from rnla.algorithms.lines import CUR, ID
+from rnla.algorithms.results import PCA, SVD, Cost
+from rnla.arrays import DType
+from rnla.checks import path as checked_path
+from rnla.errors import StoreError
+from rnla.records import bases_certificate_from, certificate_from
+from rnla.sweeps.geometry import TALL_ROWS
+from rnla.sweeps.matrix import Matrix
+
+
+class Parts(NamedTuple):
+    """What a result is made of."""
+
+    arrays: dict[str, Any]  # tall ones are Dask arrays
+    cost: Cost
+    record: dict[str, Any]
+
+
+def load(path: str | os.PathLike[str]) -> SVD | PCA | CUR | ID:
+    """A published result of `svd`, `pca`, `cur` or `interpolative`; tall factors are Dask arrays over the store."""
+    from rnla.store.results import read_result
+
+    result = read_result(checked_path(path, "path"))
+    record, arrays = result.attributes["rnla"], dict(result.arrays)
+    arrays |= {name: Matrix(source).to_dask().astype(source.dtype) for name, source in result.tall.items()}
+    known = {field.name for field in dataclasses.fields(Cost)}
+    cost = Cost(**{name: value for name, value in record["cost"].items() if name in known})
+    if record["pipeline"] not in LOADERS:
+        msg = f"{path} is the result of pipeline {record['pipeline']!r}; rnla.load reads those of {', '.join(LOADERS)}"
+        raise StoreError(msg)
+    loaded: SVD | PCA | CUR | ID = LOADERS[record["pipeline"]](Parts(arrays, cost, record))
+    return loaded
+
+
+def _svd(found: Parts) -> SVD:
+    arrays, cost, record = found
+    proof = certificate_from(record["certificate"], arrays)
+    return SVD(dasked(arrays["U"]), arrays["s"], arrays["Vt"], proof, cost, record["method"], record)
+
+
+def _pca(found: Parts) -> PCA:
+    arrays, cost, record = found
+    return PCA(
+        dasked(arrays["scores"]),
+        arrays["components"],
+        arrays["explained_variance"],
+        arrays["explained_variance_ratio"],
+        arrays["mean"],
+        arrays["singular_values"],
+        certificate_from(record["certificate"], arrays),
+        cost,
+        arrays.get("scale"),
+        record["method"],
+        record,
+    )
+
+
+def _cur(found: Parts) -> CUR:
+    arrays, cost, record = found
+    proof = bases_certificate_from(record["certificate"], arrays)
+    C, R = (as_stored(arrays[name], arrays[name].dtype, sparse=bool(arrays["sparse"])) for name in ("C", "R"))
+    return CUR(arrays["columns"], arrays["rows"], C, arrays["M"], R, proof, cost, record["method"], record)
+
+
+def _id(found: Parts) -> ID:
+    arrays, cost, record = found
+    proof = bases_certificate_from(record["certificate"], arrays)
+    C = as_stored(arrays["C"], arrays["C"].dtype, sparse=bool(arrays["sparse"]))
+    rows, W = arrays.get("rows"), arrays.get("W")
+    return ID(arrays["columns"], C, arrays["X"], proof, cost, rows, W, record["method"], record)
+
+
+LOADERS: dict[str, Callable[[Parts], Any]] = {"svd": _svd, "pca": _pca, "cur": _cur, "id": _id}
+
+
+def as_stored(lines: Any, dtype: DType, *, sparse: bool) -> Any:
+    """Columns or rows of A as A has them: of its type, and sparse (scipy.sparse, or in Dask's blocks) if it is."""
+    lines = lines.astype(dtype)
+    if not sparse or scipy.sparse.issparse(lines):
+        return lines
+    if isinstance(lines, np.ndarray):
+        return scipy.sparse.csr_array(lines)
+    meta = scipy.sparse.csr_array((0, 0), dtype=lines.dtype)
+    return lines.map_blocks(scipy.sparse.csr_array, dtype=lines.dtype, meta=meta)
+
+
+def dasked(array: Any) -> Any:
+    """An array in memory as a Dask array, others as they are."""
+    import dask.array
+
+    return dask.array.from_array(array, chunks=(TALL_ROWS, -1)) if isinstance(array, np.ndarray) else array

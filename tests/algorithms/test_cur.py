@@ -1,0 +1,254 @@
+"""CUR and interpolative decomposition: lines of A to the last bit, the best middle, exact errors, promised passes."""
+
+import numpy as np
+import pytest
+import scipy.linalg
+import scipy.sparse
+import zarr
+
+import rnla
+from rnla.algorithms.selection import SELECTORS
+from rnla.errors import RankError, RequestError, UnsupportedError
+from tests.backends import BACKENDS, IN_PARTS, SPARSE
+from tests.faults import reads, watched
+from tests.matrices import SPECTRA, named, random_of, with_singular_values
+from tests.tolerances import cancellation
+
+K = 6
+SHAPES = {"tall": (131, 31), "wide": (31, 131), "square": (40, 40)}
+
+
+def dense(array):
+    """An answer as a numpy array."""
+    computed = array.compute() if hasattr(array, "compute") else array
+    return computed.toarray() if scipy.sparse.issparse(computed) else np.asarray(computed)
+
+
+def error(A, *factors):
+    """||A - product||_F."""
+    return np.linalg.norm(A - np.linalg.multi_dot([dense(factor) for factor in factors]))
+
+
+def low(shape, seed=0, *, complex_=False, floor=1e-3):
+    """Of rank 8 but for a floor of noise."""
+    s = np.concatenate([0.5 ** np.arange(8), np.full(min(shape) - 8, floor)])
+    return with_singular_values(s, shape, seed, complex_=complex_)
+
+
+@pytest.mark.usefixtures("small_cuts")
+@pytest.mark.parametrize(
+    ("backend", "shape", "middle"),
+    [(backend, shape, "optimal") for backend in BACKENDS for shape in ("tall", "wide")]
+    + [(backend, shape, "cross") for backend in ("numpy", "sparse csr", "zarr v3, ragged") for shape in SHAPES],
+)
+def test_a_cur_is_of_lines_of_the_matrix_and_its_error_is_exact(tmp_path, backend, shape, middle):
+    A = low(SHAPES[shape])
+    A = np.where(np.abs(A) > np.quantile(np.abs(A), 0.7), A, 0.0) if backend in SPARSE else A
+    found = rnla.cur(BACKENDS[backend](A, tmp_path), K, middle=middle, passes=3)
+    assert np.array_equal(dense(found.C), A[:, found.columns])
+    assert np.array_equal(dense(found.R), A[found.rows])
+    assert len(set(found.columns)) == len(set(found.rows)) == K
+    proof, norm = found.certificate, np.linalg.norm(A)
+    assert abs(error(A, found.C, found.M, found.R) - proof.frobenius_error) <= cancellation("f8", norm)
+    assert proof.frobenius_norm == pytest.approx(norm, rel=1e-13)
+    if middle == "optimal":
+        best = np.linalg.pinv(dense(found.C)) @ A @ np.linalg.pinv(dense(found.R))
+        assert np.abs(best - found.M).max() <= 1e-8 * np.abs(best).max()
+
+
+@pytest.mark.parametrize("complex_", [False, True])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("select", SELECTORS)
+def test_every_selector_gives_what_it_certifies(shape, select, complex_):
+    A = low(SHAPES[shape], complex_=complex_)
+    found = rnla.cur(A, K, columns=K + 2, rows=K + 1, select=select)
+    proof, norm = found.certificate, np.linalg.norm(A)
+    assert (found.M.shape, len(found.columns), len(found.rows)) == ((K + 2, K + 1), K + 2, K + 1)
+    assert abs(error(A, found.C, found.M, found.R) - proof.frobenius_error) <= cancellation("f8", norm)
+    Q = np.linalg.qr(A[:, found.columns])[0]
+    alone = np.linalg.norm(A - Q @ (Q.conj().T @ A))
+    sided = np.linalg.norm(A - (A @ np.linalg.pinv(A[found.rows])) @ A[found.rows])
+    assert abs(proof.column_error - (sided if shape == "wide" else alone)) <= cancellation("f8", norm)
+    assert np.all(np.diff(proof.errors) <= 1e-12)
+    assert proof.errors[0] == 1
+    s = np.linalg.svd(A, compute_uv=False)
+    best = np.linalg.norm(s[K:])
+    if proof.best_lower is not None:
+        assert proof.best_lower <= best + cancellation("f8", norm)
+        assert best <= proof.best_upper + cancellation("f8", norm)
+        assert proof.frobenius_error <= proof.ratio * best * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("spectrum", SPECTRA)
+def test_pivoted_lines_are_as_good_as_those_of_full_pivoted_qr(spectrum):
+    A = named(spectrum, (300, 120)).A
+    rank = min(10, np.linalg.matrix_rank(A))
+    columns, rows = (scipy.linalg.qr(B, mode="r", pivoting=True)[1][:rank] for B in (A, A.T))
+    C, R = A[:, columns], A[rows]
+    full = error(A, C, np.linalg.pinv(C) @ A @ np.linalg.pinv(R), R)
+    found = rnla.cur(A, int(rank))
+    assert found.certificate.frobenius_error <= 1.1 * full + cancellation("f8", np.linalg.norm(A))
+
+
+@pytest.mark.parametrize("spectrum", SPECTRA)
+def test_pivoted_lines_are_never_worse_than_drawn_ones_by_median(spectrum):
+    A = named(spectrum, (300, 120)).A
+    pivoted, drawn = (
+        np.median([rnla.cur(A, 10, select=select, seed=seed).certificate.frobenius_error for seed in range(5)])
+        for select in ("pivoted", "norm-squared")
+    )
+    assert pivoted <= drawn + cancellation("f8", np.linalg.norm(A))
+
+
+@pytest.mark.usefixtures("small_cuts")
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("shape", ["tall", "wide"])
+def test_an_interpolative_decomposition_is_exact_on_its_columns(tmp_path, backend, shape):
+    A = low(SHAPES[shape])
+    A = np.where(np.abs(A) > np.quantile(np.abs(A), 0.7), A, 0.0) if backend in SPARSE else A
+    found = rnla.interpolative(BACKENDS[backend](A, tmp_path), K, two_sided=True)
+    norm, X = np.linalg.norm(A), dense(found.X)
+    assert np.array_equal(dense(found.C), A[:, found.columns])
+    assert np.abs(X[:, found.columns] - np.eye(K)).max() <= 1e-10
+    assert abs(error(A, found.C, X) - found.certificate.frobenius_error) <= cancellation("f8", norm)
+    core, W = A[found.rows][:, found.columns], dense(found.W)
+    assert abs(error(A, W, core, X) - found.certificate.frobenius_error) <= cancellation("f8", norm)
+    assert np.abs(W[found.rows] - np.eye(K)).max() <= 1e-10
+
+
+@pytest.mark.parametrize("tolerance", [0.5, 0.1, 0.01])
+@pytest.mark.parametrize("shape", ["tall", "wide"])
+def test_a_tolerance_takes_as_many_columns_as_it_needs(shape, tolerance):
+    A = low(SHAPES[shape], floor=1e-4)
+    found = rnla.interpolative(A, tol=tolerance)
+    assert found.certificate.met
+    assert error(A, found.C, found.X) <= tolerance * np.linalg.norm(A)
+    fewer = rnla.interpolative(A, max(1, len(found.columns) - 3), tol=tolerance)
+    assert len(found.columns) <= 3 or not fewer.certificate.met
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f2", "i1", "u1", "i4", "i8", "?", "c8"])
+@pytest.mark.parametrize("shape", ["tall", "wide"])
+def test_lines_keep_the_type_of_the_data(tmp_path, dtype, shape):
+    A = random_of(dtype, SHAPES[shape])
+    found = rnla.cur(BACKENDS["zarr v3, ragged"](A, tmp_path), 3)
+    C, R = dense(found.C), dense(found.R)
+    assert C.dtype == R.dtype == A.dtype
+    assert np.array_equal(C, A[:, found.columns])
+    assert np.array_equal(R, A[found.rows])
+    wide = A.astype("c16" if dtype == "c8" else "f8")
+    norm = np.linalg.norm(wide)
+    assert abs(error(wide, C, found.M, R) - found.certificate.frobenius_error) <= cancellation("f4", norm)
+
+
+def test_sparse_matrices_give_sparse_lines():
+    A = scipy.sparse.random_array((200, 50), density=0.1, rng=np.random.default_rng(0), format="csr")
+    found = rnla.cur(A, 5)
+    assert scipy.sparse.issparse(found.R)
+    assert scipy.sparse.issparse(found.C if not hasattr(found.C, "compute") else found.C.compute())
+    assert found.R.nnz == A[found.rows].nnz
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-150, 1e150, 1e300])
+@pytest.mark.parametrize("select", ["pivoted", "deim", "leverage", "uniform"])
+def test_scale_does_not_matter(scale, select):
+    A = low(SHAPES["tall"])
+    ours, plain = rnla.cur(A * scale, K, select=select), rnla.cur(A, K, select=select)
+    assert np.array_equal(dense(ours.C), (A * scale)[:, ours.columns])
+    assert ours.certificate.relative_error <= 1.2 * plain.certificate.relative_error
+    M = ours.M * scale
+    assert error(A, A[:, ours.columns], M, A[ours.rows]) == pytest.approx(
+        ours.certificate.relative_error * np.linalg.norm(A), rel=1e-6
+    )
+
+
+def test_dependent_equal_and_zero_columns_are_no_trouble():
+    rng = np.random.default_rng(0)
+    B = rng.standard_normal((60, 4))
+    A = np.hstack([B, B, np.zeros((60, 5)), 1e-13 * B, B @ rng.standard_normal((4, 7))])
+    for select in SELECTORS:
+        found = rnla.cur(A, 8, select=select)
+        assert error(A, found.C, found.M, found.R) == pytest.approx(
+            found.certificate.frobenius_error, abs=cancellation("f8", np.linalg.norm(A))
+        )
+    assert rnla.cur(A, 8).certificate.relative_error <= cancellation("f8", 1.0)
+    assert rnla.interpolative(A, 4).certificate.relative_error <= cancellation("f8", 1.0)
+
+
+@pytest.mark.parametrize("select", SELECTORS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_zero_matrix_is_told_exactly(select, shape):
+    found = rnla.cur(np.zeros(SHAPES[shape]), 2, select=select)
+    assert not found.M.any()
+    assert (found.certificate.frobenius_error, found.certificate.status) == (0.0, "ok")
+    assert not dense(rnla.interpolative(np.zeros(SHAPES[shape]), 2, select=select).X).any()
+
+
+LAYOUTS = {
+    "panels": ((900, 40), (50, 40), {}),
+    "wide": ((40, 900), (40, 50), {}),
+    "both ways": ((900, 40), (50, 7), {}),
+    "in parts": ((900, 40), (50, 7), {"strip_bytes": IN_PARTS}),
+    "wide, in parts": ((40, 900), (7, 50), {"strip_bytes": IN_PARTS}),
+}
+REQUESTS = {
+    "pivoted": {},
+    "cross": {"middle": "cross"},
+    "quick": {"passes": 2},
+    "slow": {"passes": 5},
+    "norms": {"select": "norm-squared"},
+    "norms, quick": {"select": "norm-squared", "passes": 2},
+    "uniform": {"select": "uniform"},
+}
+
+
+@pytest.mark.usefixtures("small_panels")
+@pytest.mark.parametrize("request_", REQUESTS)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_passes_read_are_passes_planned_are_passes_stated(tmp_path, layout, request_):
+    shape, chunks, opening = LAYOUTS[layout]
+    zarr.create_array(str(tmp_path / "a"), data=low(shape), chunks=chunks, compressors=None)
+    A = watched(rnla.open(tmp_path / "a", **opening), tmp_path / "log")
+    options = REQUESTS[request_]
+    budget = options.get("passes", 2 if options.get("middle") == "cross" and A.geometry.reads == 1 else 3)
+    if A.geometry.reads == 2 and budget - 1 - ("select" in options and "norms" in request_) == 1:
+        with pytest.raises(UnsupportedError, match="or more"):
+            rnla.cur(A, 5, **options)
+        return
+    plan = rnla.plan("cur", A, k=5, **options)
+    found = rnla.cur(A, 5, **options)
+    read = sum(one.entries for one in reads(tmp_path / "log")) / A.geometry.rows / A.geometry.columns
+    assert found.cost.passes == pytest.approx(read)
+    assert read <= plan.passes
+    assert plan.passes <= budget * A.geometry.reads
+
+
+BAD = {
+    "k too large": ({"k": 41}, RankError, "1..40"),
+    "k zero": ({"k": 0}, RankError, "1..40"),
+    "k no integer": ({"k": 2.5}, RequestError, "integer"),
+    "fewer columns than k": ({"k": 5, "columns": 4}, RankError, "columns=4"),
+    "too many rows": ({"k": 5, "rows": 41}, RankError, "rows=41"),
+    "unknown selector": ({"k": 5, "select": "best"}, RequestError, "pivoted, deim"),
+    "unknown middle": ({"k": 5, "middle": "no"}, RequestError, "optimal, cross"),
+    "one pass": ({"k": 5, "passes": 1}, RequestError, "2..100"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_requests_are_refused_before_anything_is_read(tmp_path, case):
+    options, kind, words = BAD[case]
+    A = watched(rnla.open(low((60, 40))), tmp_path / "log")
+    with pytest.raises(kind, match=words):
+        rnla.cur(A, **options)
+    assert not reads(tmp_path / "log")
+
+
+@pytest.mark.parametrize(
+    "view", [lambda A: A.centred(), lambda A: A.scaled(), lambda A: A.weighted(columns=np.ones(40))]
+)
+def test_views_are_refused(view):
+    A = view(rnla.open(low((60, 40))))
+    for action in (lambda: rnla.cur(A, 3), lambda: rnla.interpolative(A, 3), lambda: rnla.plan("cur", A, k=3)):
+        with pytest.raises(UnsupportedError, match="as it is stored"):
+            action()
