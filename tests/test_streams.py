@@ -6,7 +6,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnla.streams import TILE_ROWS, normal, normal_rows
+from rnla.streams import TILE_ROWS, normal, normal_rows, uniform_rows, words
 from tests.tolerances import ks_threshold, mean_band
 
 ROWS = 2 * TILE_ROWS + 100
@@ -54,3 +54,30 @@ def test_complex_numbers_have_unit_variance_and_no_preferred_phase():
 
 def test_the_seed_may_be_any_integer():
     assert not np.array_equal(normal(-1, "start", 5, 1), normal(2**80, "start", 5, 1))
+
+
+@given(st.integers(0, ROWS), st.integers(0, ROWS), st.integers(1, 9))
+@settings(max_examples=30, deadline=None)
+def test_words_and_uniform_numbers_belong_to_their_rows(first, last, per_row):
+    rows = slice(min(first, last), max(first, last))
+    assert np.array_equal(words(7, "sketch", rows, per_row), words(7, "sketch", slice(0, ROWS), per_row)[rows])
+    assert np.array_equal(uniform_rows(7, "draws", rows), uniform_rows(7, "draws", slice(0, ROWS))[rows])
+
+
+def test_words_are_those_of_one_generator_and_each_bit_is_fair():
+    drawn = words(7, "sketch", slice(0, ROWS), 3)
+    assert np.unique(drawn).size == drawn.size  # 2^-64 of a chance that two agree
+    bits = (drawn.reshape(-1, 1) >> np.arange(64, dtype=np.uint64)) & np.uint64(1)
+    assert np.abs(bits.mean(axis=0) - 0.5).max() <= 6 * 0.5 * mean_band(drawn.size, 1.0)  # 64 bits at 6 sigmas: 1e-7
+
+
+def test_uniform_numbers_are_uniform():
+    drawn = uniform_rows(7, "draws", slice(0, ROWS))
+    assert 0 <= drawn.min() < drawn.max() < 1
+    assert scipy.stats.kstest(drawn, "uniform").statistic <= ks_threshold(drawn.size)
+
+
+def test_rows_in_other_tiles_are_another_stream_but_as_addressed():
+    whole = normal_rows(7, "sketch", slice(0, 1000), 5, tile_rows=256)
+    assert np.array_equal(normal_rows(7, "sketch", slice(250, 700), 5, tile_rows=256), whole[250:700])
+    assert scipy.stats.kstest(whole.ravel(), "norm").statistic <= ks_threshold(whole.size)
