@@ -1,13 +1,16 @@
-"""Squared norms of rows and columns, and the Frobenius norm, in one read."""
+"""Squared norms of rows and columns, and the Frobenius norm, in one read; none where they are kept beside the store."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnla.arrays import Array, accumulator_dtype
+from rnla.algorithms.results import Cost
+from rnla.arrays import Array, accumulator_dtype, spelt_bytes
+from rnla.errors import IntegrityError, OverflowedError, RequestError
+from rnla.sweeps.integers import IntegerColumnNorms, IntegerRowNorms, of_integers
 from rnla.sweeps.matrix import Matrix
 from rnla.sweeps.products import ColumnNorms, RowNorms, SumOfSquares
 from rnla.sweeps.settling import in_range, settled_by_moments
@@ -21,26 +24,84 @@ class Norms:
     columns: Any  # (n,) sum_i |a_ij|^2
     rows: Any  # (m,) sum_j |a_ij|^2
     frobenius: float  # ||A||_F
+    cost: Cost | None = None
 
     def __repr__(self) -> str:
         m, n = self.rows.shape[0], self.columns.shape[0]
-        return f"Norms({m:,} x {n:,}: ||A||_F = {self.frobenius:.6g})"
+        read = "" if self.cost is None else f", {self.cost.passes:g} passes, {spelt_bytes(self.cost.bytes_read)} read"
+        return f"Norms({m:,} x {n:,}: ||A||_F = {self.frobenius:.6g}{read})"
 
 
-def norms(A: Matrix, workspace: Workspace) -> tuple[Array, Tall, float]:
-    """Squared norms across the swept side (n,), along it (m, 1), and ||A||_F, for a matrix swept by rows."""
-    view = settled_by_moments(A.astype(accumulator_dtype(A.dtype)))
+class Sides(NamedTuple):
+    """Squared norms of a matrix that is swept by rows."""
+
+    across: Array  # (n,) of the columns
+    along: Tall  # (m, 1) of the rows
+    frobenius: float
+
+
+def norms(A: Matrix, workspace: Workspace, *, keep: bool = False) -> Sides:
+    """Squared norms across the swept side (n,), along it (m, 1), and ||A||_F, for a matrix swept by rows.
+
+    Norms that are kept beside the store are taken from there; with `keep` they are put there.
+    """
+    if keep:
+        check_keepable(A)
     into = workspace.tall("norms", (A.shape[0], 1), np.dtype(np.float64), A.geometry.tall_rows)
+    if (found := kept_norms(A, into)) is not None:
+        return found
+    before = A.source.norms_file if keep else None  # type: ignore[attr-defined]
+    found = _exact(A, into) if of_integers(A) else _swept(A, into)
+    if before is not None:
+        if A.source.norms_file.binding != before.binding:  # type: ignore[attr-defined]
+            msg = f"{before.objects.url}: the store was written to while its norms were computed; run the same again"
+            raise IntegrityError(msg)
+        before.save(*found)
+    return found
+
+
+def kept_norms(A: Matrix, into: Tall) -> Sides | None:
+    """What is kept beside the store of A, if it still holds; the norms of the rows go to `into`."""
+    if not keepable(A):
+        return None
+    found = A.source.norms_file.load(into)  # type: ignore[attr-defined]
+    return None if found is None else Sides(found[0], into, found[1])
+
+
+def keepable(A: Matrix) -> bool:
+    """Whether this is a stored matrix as it is, not a view that changes it."""
+    return hasattr(A.source, "norms_file") and A.transform.trivial and A.settled and not A.own_means
+
+
+def check_keepable(A: Matrix) -> None:
+    """Refuses to keep the norms of what is not a stored matrix as it is."""
+    if not keepable(A):
+        msg = "keep=True: norms are kept beside a stored matrix as it is; this one is a view of it, or is not stored"
+        raise RequestError(msg)
+    if A.source.norms_file.binding is None:  # type: ignore[attr-defined]
+        msg = (
+            "keep=True: this place does not tell when its chunks change, so norms kept there could be of other data: "
+            "take a fingerprint first (rnla fingerprint)"
+        )
+        raise RequestError(msg)
+
+
+def _exact(A: Matrix, into: Tall) -> Sides:
+    """Of integers: sums of squares rounded once, below 2^32 in modulus; larger ones to rounding."""
+    columns, _ = A.astype(np.float64).sweep(IntegerColumnNorms(), IntegerRowNorms(into))
+    return Sides(columns.columns, into, float(np.sqrt(columns.total)))
+
+
+def _swept(A: Matrix, into: Tall) -> Sides:
+    view = settled_by_moments(A.astype(accumulator_dtype(A.dtype)))
     (columns, _, energy), _, used = in_range(view, ColumnNorms(), RowNorms(into), SumOfSquares())
     unit = used.transform.unit / A.transform.unit
     if unit != 1.0:
         raise _out_of_range(unit)
-    return columns, into, float(np.sqrt(energy))
+    return Sides(columns, into, float(np.sqrt(energy)))
 
 
 def _out_of_range(unit: float) -> Exception:
-    from rnla.errors import OverflowedError
-
     return OverflowedError(
         f"squares of the entries leave the range of the precision by a factor of about {unit:.1e} squared; "
         "scale the matrix: A.weighted(columns=...)"

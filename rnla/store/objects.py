@@ -28,6 +28,7 @@ from rnla.sweeps.retries import retried
 
 IN_CACHE_BYTES = 1 << 20  # read and summed while the bytes are in cache
 BESIDE_CHUNKS = frozenset({"zarr.json", "rnla-manifest.npz"})  # in an array's folder, and no chunks
+NORMS_PREFIX = "rnla-norms"  # of what keeps the norms of the array
 AT_ONCE = 16  # requests under way together in one read of a remote store
 
 
@@ -185,11 +186,16 @@ class LocalObjects:
         return _summed((name, str(size), str(changed)) for name, size, changed in chunk_files(self.root))
 
 
+def _beside(name: str) -> bool:
+    """Whether an object in an array's folder is none of its chunks."""
+    return name.startswith((".", NORMS_PREFIX)) or name in BESIDE_CHUNKS
+
+
 def chunk_files(root: str, folder: str = "") -> Iterator[tuple[str, int, int]]:
     """Name, size and time of change (ns) of every file of chunks under a folder."""
     with os.scandir(f"{root}/{folder}") as entries:
         for entry in entries:
-            if entry.name.startswith(".") or entry.name in BESIDE_CHUNKS:
+            if _beside(entry.name):
                 continue
             if entry.is_dir():
                 yield from chunk_files(root, f"{folder}{entry.name}/")
@@ -311,7 +317,7 @@ class StoreObjects:
         facts = [
             (name, str(info.get("size")), *(str(info.get(entry)) for entry in changed))
             for name, info in listed.items()
-            if not (last := name.rsplit("/", 1)[-1]).startswith(".") and last not in BESIDE_CHUNKS
+            if not _beside(name.rsplit("/", 1)[-1])
         ]
         return _summed(facts) if facts else None
 

@@ -15,6 +15,7 @@ from rnla.arrays import Array, DType
 from rnla.machine import group_memory
 from rnla.store.chunks import Chunks
 from rnla.store.manifest_file import loaded_manifest
+from rnla.store.norms_file import NormsFile
 from rnla.store.objects import LocalObjects
 from rnla.store.places import Found, found_matrix
 
@@ -89,6 +90,13 @@ class Stored:
             "objects_digest": None if self.verified else self.reader.objects.state(),
             "transposed": self.turned,
         }
+
+    @property
+    def norms_file(self) -> NormsFile:
+        """Where the norms of this matrix are kept, if they are."""
+        reader, layout = self.reader, self.reader.layout
+        known = layout.digest, reader.manifest_digest
+        return NormsFile(reader.objects, layout.shape, *known, reader.allow_missing, self.turned)
 
     @property
     def transposed(self) -> Stored:

@@ -272,6 +272,7 @@ class Strip:
         self._energy: float | None = None
         self._squares: tuple[Array, Array] | None = None
         self._lines: Array | None = None
+        self._sides: dict[Callable[[Dense], tuple[Any, Any]], list[tuple[Any, Any]]] = {}
 
     @property
     def dtype(self) -> DType:
@@ -342,6 +343,12 @@ class Strip:
             self._read_once()
         assert self._squares is not None  # noqa: S101 - for mypy: the sweep wanted them
         return self._squares
+
+    def sides(self, measure: Callable[[Dense], tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+        """What is measured of the columns and rows of each part, in one read for all who ask for the same measure."""
+        if measure not in self._sides:
+            self._sides[measure] = [measure(part) for _, part in self.parts()]
+        return self._sides[measure]
 
     def dense(self) -> Array:
         """Refused: it is a strip because it does not fit."""
