@@ -13,7 +13,9 @@ from rnla.errors import RequestError
 from rnla.store.tall import Scratch
 from rnla.sweeps.matrix import Matrix
 from rnla.sweeps.runners import Cluster
-from rnla.sweeps.source import Memory, Resident, ResidentTall, Tall, Workspace
+from rnla.sweeps.source import Grid, Memory, Resident, ResidentGrid, ResidentTall, Tall, Workspace
+
+MEMORY_BYTES = 256 << 20  # larger values go to a folder, even if what they are made of is in memory
 
 
 class TemporaryFolder:
@@ -47,16 +49,18 @@ class Desk:
     workspace: Workspace
     folder: TemporaryFolder | None = None
 
-    def lazy(self, tall: Tall) -> Any:
+    def lazy(self, tall: Tall | Grid) -> Any:
         """A tall matrix as the user gets it: numpy when it is in memory, else a Dask array."""
-        if isinstance(tall, ResidentTall):
+        if isinstance(tall, ResidentTall | ResidentGrid):
             return tall.array
         return Matrix(Kept(tall.source, self.folder)).to_dask()
 
 
-def desk(A: Matrix) -> Desk:
-    """Room for the tall factors of A."""
-    if isinstance(A.source, Resident):
+def desk(A: Matrix, other: Matrix | None = None, *, value_bytes: int = 0) -> Desk:
+    """Room for the tall factors of A, and of another matrix; in memory if both are, and the value is not large."""
+    if isinstance(A.source, Resident) and other is not None and not isinstance(other.source, Resident):
+        A = other
+    if isinstance(A.source, Resident) and value_bytes <= MEMORY_BYTES:
         return Desk(Memory())
     if isinstance(runner := A.swept_by, Cluster):
         hosts = resources(runner).hosts

@@ -31,7 +31,7 @@ from rnla.store.tall import Scratch
 from rnla.store.writing import writing_errors
 from rnla.sweeps.matrix import Matrix, Meter
 from rnla.sweeps.runners import current
-from rnla.sweeps.source import Tall
+from rnla.sweeps.source import Grid, Tall
 
 CURE = (
     "Use workers with more memory or fewer threads, fewer columns (smaller k, oversample or passes), or rechunk the "
@@ -90,8 +90,14 @@ class JobWorkspace:
 
     def tall(self, name: str, shape: tuple[int, int], dtype: DType, chunk_rows: int, *, across: bool = False) -> Tall:
         """A tall array by name."""
-        room = self.writer if name in self.writer.dimensions else self.scratch
-        return room.tall(name, shape, dtype, chunk_rows, across=across)
+        return self._room(name).tall(name, shape, dtype, chunk_rows, across=across)
+
+    def grid(self, name: str, shape: tuple[int, int], dtype: DType, chunks: tuple[int, int]) -> Grid:
+        """An array chunked both ways by name."""
+        return self._room(name).grid(name, shape, dtype, chunks)
+
+    def _room(self, name: str) -> ResultWriter | Scratch:
+        return self.writer if name in self.writer.dimensions else self.scratch
 
 
 def opened(store: Any, config: Any, given: Mapping[str, Any], threads: int | None) -> tuple[Matrix, Any]:

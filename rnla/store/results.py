@@ -22,7 +22,7 @@ from rnla.errors import IntegrityError, OutputError, RequestError, StoreError
 from rnla.store.manifest import THREADS, Verification, fingerprint, verify
 from rnla.store.publishing import MARKER, check_target, local_target, publish, root_attributes
 from rnla.store.stored import Stored, open_stored
-from rnla.store.tall import StoredTall, made_tall
+from rnla.store.tall import StoredGrid, StoredTall, made_grid, made_tall
 from rnla.store.writing import array_metadata, write_chunk, write_metadata, writing_errors
 
 CHUNK_BYTES = 64 << 20  # small arrays larger than this are cut along their longest side
@@ -53,6 +53,13 @@ class ResultWriter:
         folder = Path(self.folder, _checked(name))
         with writing_errors(self.folder):
             return made_tall(folder, shape, dtype, chunk_rows, (names[0], names[1]), across=across)
+
+    def grid(self, name: str, shape: tuple[int, int], dtype: DType, chunks: tuple[int, int]) -> StoredGrid:
+        """An array of the result that is chunked both ways and written a strip of columns at a time."""
+        names = self.dimensions.get(name, (f"{name}_row", f"{name}_column"))
+        folder = Path(self.folder, _checked(name))
+        with writing_errors(self.folder):
+            return made_grid(folder, shape, dtype, chunks, (names[0], names[1]))
 
     def set(
         self, name: str, array: Any, dimensions: tuple[str, ...] = (), attributes: Mapping[str, Any] | None = None

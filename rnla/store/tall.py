@@ -23,21 +23,28 @@ from rnla.store.writing import array_metadata, write_chunk, write_metadata
 
 @dataclass(frozen=True)
 class StoredTall:
-    """An m x l array in a folder, made by `made_tall`; kept as its transpose, l x m, when `across`."""
+    """An m x l array in a folder, made by `made_tall`; kept as its transpose, l x m, when `across`.
+
+    With `strip`, only the columns of that column of chunks.
+    """
 
     folder: str
     layout: Layout
     across: bool = False
+    strip: int | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
         """(m, l)."""
+        if self.strip is not None:
+            columns = self.layout.area(0, self.strip)[1]
+            return self.layout.shape[0], columns.stop - columns.start
         first, second = self.layout.shape
         return (second, first) if self.across else (first, second)
 
     @property
     def source(self) -> Stored:
-        """The same matrix, to be read; rows not yet written are missing chunks."""
+        """The same matrix (all of it, of a strip), to be read; rows not yet written are missing chunks."""
         stored = Stored(Chunks(LocalObjects(self.folder), self.layout))
         return stored.transposed if self.across else stored
 
@@ -64,7 +71,7 @@ class StoredTall:
             write_chunk(self._path(i), turned)
 
     def _path(self, i: int) -> Path:
-        return Path(self.folder, self.layout.key(0, i) if self.across else self.layout.key(i, 0))
+        return Path(self.folder, self.layout.key(0, i) if self.across else self.layout.key(i, self.strip or 0))
 
     def _chunk(self, i: int, rows: slice, part: Array, filled: int) -> Array:
         """All rows of a chunk: those given, those there before, and zeros under the last row."""
@@ -72,10 +79,35 @@ class StoredTall:
         if part.shape == (height, width) and part.dtype == self.layout.dtype:
             return part
         whole = np.zeros((height, width), self.layout.dtype)
+        first, count = (self.strip or 0) * width, part.shape[1]
         if part.shape[0] < filled and self._path(i).exists():
-            whole[:filled] = self.source.read(slice(i * height, i * height + filled), slice(0, width))
-        whole[rows] = part
+            before = slice(i * height, i * height + filled), slice(first, first + count)
+            whole[:filled, :count] = self.source.read(*before)
+        whole[rows, :count] = part
         return whole
+
+
+@dataclass(frozen=True)
+class StoredGrid:
+    """An m x n array in a folder, chunked both ways and written a strip of columns at a time."""
+
+    folder: str
+    layout: Layout
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(m, n)."""
+        return self.layout.shape
+
+    @property
+    def source(self) -> Stored:
+        """The matrix, to be read."""
+        return Stored(Chunks(LocalObjects(self.folder), self.layout))
+
+    def strips(self) -> list[tuple[slice, StoredTall]]:
+        """Ranges of columns, and the tall matrix of each."""
+        talls = [StoredTall(self.folder, self.layout, strip=j) for j in range(self.layout.grid[1])]
+        return [(self.layout.area(0, j)[1], tall) for j, tall in enumerate(talls)]
 
 
 def made_tall(
@@ -91,10 +123,28 @@ def made_tall(
 
     `shape` is that of the tall matrix, m x l, and `dimensions` are those of the array as it is kept.
     """
-    folder = Path(folder).absolute()
     chunks = max(1, min(chunk_rows, max(1, shape[0]))), max(1, shape[1])
     if across:
         shape, chunks = (shape[1], shape[0]), (chunks[1], chunks[0])
+    return StoredTall(*_made(folder, shape, dtype, chunks, dimensions), across)
+
+
+def made_grid(
+    folder: str | Path,
+    shape: tuple[int, int],
+    dtype: DType,
+    chunks: tuple[int, int],
+    dimensions: tuple[str, str] | None = None,
+) -> StoredGrid:
+    """An array in a folder that is chunked both ways: a new one, or the one that is there when it is the same."""
+    chunks = max(1, min(chunks[0], shape[0])), max(1, min(chunks[1], shape[1]))
+    return StoredGrid(*_made(folder, shape, dtype, chunks, dimensions))
+
+
+def _made(
+    place: str | Path, shape: tuple[int, int], dtype: DType, chunks: tuple[int, int], dimensions: tuple[str, str] | None
+) -> tuple[str, Layout]:
+    folder = Path(place).absolute()
     metadata = array_metadata(shape, np.dtype(dtype), chunks, dimensions=dimensions, attributes={"rnla_tall": True})
     raw = json.dumps(metadata).encode()
     wanted = layout_of(raw, str(folder))
@@ -104,7 +154,7 @@ def made_tall(
     elif layout_of(file.read_bytes(), str(folder)) != wanted:
         msg = f"{folder}: there is another array here, of other shape, type or chunks; remove it or choose another name"
         raise RequestError(msg)
-    return StoredTall(str(folder), wanted, across)
+    return str(folder), wanted
 
 
 @dataclass(frozen=True)
@@ -118,3 +168,7 @@ class Scratch:
     ) -> StoredTall:
         """A tall matrix; the same name again is the same place. `across`: it is kept as its transpose."""
         return made_tall(Path(self.folder, name), shape, dtype, chunk_rows, across=across)
+
+    def grid(self, name: str, shape: tuple[int, int], dtype: DType, chunks: tuple[int, int]) -> StoredGrid:
+        """A matrix in chunks of so many rows and columns."""
+        return made_grid(Path(self.folder, name), shape, dtype, chunks)

@@ -135,24 +135,28 @@ def _blame_block(work: Work, error: Exception, compute: Callable[[Delayed], Any]
         raise work.source.failure(error, compute) from error
 
 
-def view_rows(work: Work, rows: slice) -> Array:
-    """Rows of the view as one array."""
-    raw = work.source.read(rows, slice(0, work.geometry.columns))
+def view_block(work: Work, rows: slice, columns: slice) -> Array:
+    """Rows and columns of the view as one array."""
+    raw = work.source.read(rows, columns)
     raw = raw.toarray() if scipy.sparse.issparse(raw) else raw
-    return work.transform.dense(raw, rows, work.dtype)[0]
+    return work.transform.columns_at(columns).dense(raw, rows, work.dtype)[0]
 
 
 def lazy_view(work: Work) -> Any:
-    """The view as a dask.array.Array, one chunk for each panel."""
+    """The view as a dask.array.Array, one chunk for each panel (for each part of a panel that is read in parts)."""
     if isinstance(work.source, Dasked) and work.transform.trivial:
         return work.source.array
     operands = delayed(work, traverse=False)
-    shape = work.source.shape
-    panels = list(work.geometry.panels(slice(0, shape[0])))
+    panels = list(work.geometry.panels(slice(0, work.source.shape[0])))
     pieces = [
-        dask.array.from_delayed(
-            delayed(view_rows)(operands, rows), shape=(rows.stop - rows.start, shape[1]), dtype=work.dtype
-        )
+        [
+            dask.array.from_delayed(
+                delayed(view_block)(operands, rows, columns),
+                shape=(rows.stop - rows.start, columns.stop - columns.start),
+                dtype=work.dtype,
+            )
+            for columns in work.geometry.parts()
+        ]
         for rows in panels
     ]
-    return dask.array.concatenate(pieces, axis=0)
+    return dask.array.block(pieces)

@@ -7,6 +7,7 @@ against; stored and Dask backends live above.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
@@ -61,11 +62,29 @@ class Tall(Protocol):
         """Set rows; writing the same rows again is harmless."""
 
 
+class Grid(Protocol):
+    """An m x n matrix that is written a strip of columns at a time, each strip by ranges of rows."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(m, n)."""
+
+    @property
+    def source(self) -> Source:
+        """The matrix, to be read."""
+
+    def strips(self) -> Sequence[tuple[slice, Tall]]:
+        """Ranges of columns, and the tall matrix of each."""
+
+
 class Workspace(Protocol):
     """Makes places for tall matrices: in memory, or in the folder of a result."""
 
     def tall(self, name: str, shape: tuple[int, int], dtype: DType, chunk_rows: int, *, across: bool = False) -> Tall:
         """A tall matrix; the same name again is the same place. `across`: it is kept as its transpose."""
+
+    def grid(self, name: str, shape: tuple[int, int], dtype: DType, chunks: tuple[int, int]) -> Grid:
+        """A matrix in chunks of so many rows and columns, one strip of columns a chunk wide."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +177,30 @@ class ResidentTall:
 
 
 @dataclass(frozen=True)
+class ResidentGrid:
+    """A matrix in memory that is written a strip of columns at a time."""
+
+    array: Array
+    strip_columns: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(m, n)."""
+        return cast("tuple[int, int]", self.array.shape)
+
+    @property
+    def source(self) -> Resident:
+        """The matrix, to be read."""
+        return Resident(self.array)
+
+    def strips(self) -> list[tuple[slice, ResidentTall]]:
+        """Ranges of columns, and the tall matrix of each."""
+        n, width = self.shape[1], self.strip_columns
+        cuts = [slice(start, min(start + width, n)) for start in range(0, n, width)]
+        return [(cut, ResidentTall(self.array[:, cut])) for cut in cuts]
+
+
+@dataclass(frozen=True)
 class Memory:
     """Workspace whose tall matrices are numpy arrays."""
 
@@ -176,3 +219,7 @@ class Memory:
         if name not in self.places or self.places[name].shape != shape:
             self.places[name] = ResidentTall(np.zeros(shape, dtype=dtype))
         return self.places[name]
+
+    def grid(self, name: str, shape: tuple[int, int], dtype: DType, chunks: tuple[int, int]) -> ResidentGrid:
+        """An array that is written a strip of columns at a time."""
+        return ResidentGrid(self.tall(name, shape, dtype, chunks[0]).array, chunks[1])

@@ -66,3 +66,34 @@ def test_empty_and_tiny_shapes_work(tmp_path, shape):
     tall = made_tall(tmp_path / "U", shape, np.dtype("f8"), 4)
     tall.write(slice(0, shape[0]), np.ones(shape))
     assert np.array_equal(tall.source.read(slice(0, shape[0]), slice(0, shape[1])), np.ones(shape))
+
+
+@pytest.mark.parametrize("dtype", ["f4", "c16"])
+@pytest.mark.parametrize("step", [20, 13, 200])
+def test_a_grid_is_written_a_strip_of_columns_at_a_time(tmp_path, dtype, step):
+    A = np.random.default_rng(0).standard_normal((103, 17)).astype(dtype)
+    grid = pickle.loads(pickle.dumps(Scratch(str(tmp_path)).grid("A", A.shape, A.dtype, (20, 5))))
+    assert [(columns.start, columns.stop) for columns, _ in grid.strips()] == [(0, 5), (5, 10), (10, 15), (15, 17)]
+    for columns, strip in reversed(grid.strips()):
+        assert strip.shape == (103, columns.stop - columns.start)
+        for start in reversed(range(0, 103, step)):
+            rows = slice(start, min(start + step, 103))
+            strip.write(rows, A[rows, columns])
+    assert grid.shape == A.shape
+    assert np.array_equal(grid.source.read(slice(0, 103), slice(0, 17)), A)
+    z = zarr.open_array(tmp_path / "A", mode="r")
+    assert z.chunks == (20, 5)
+    assert np.array_equal(z[...], A)
+
+
+def test_a_strip_that_was_never_written_is_missing(tmp_path):
+    grid = Scratch(str(tmp_path)).grid("A", (10, 4), np.dtype("f4"), (5, 2))
+    grid.strips()[0][1].write(slice(0, 10), np.ones((10, 2), "f4"))
+    with pytest.raises(IntegrityError, match=r"chunk \(0, 1\).*missing"):
+        grid.source.read(slice(0, 10), slice(0, 4))
+
+
+def test_a_block_of_another_width_does_not_fit_a_strip(tmp_path):
+    grid = Scratch(str(tmp_path)).grid("A", (10, 3), np.dtype("f4"), (5, 2))
+    with pytest.raises(RequestError, match="cannot take a block"):
+        grid.strips()[1][1].write(slice(0, 10), np.ones((10, 2), "f4"))
