@@ -115,13 +115,15 @@ class Inner(Sum):
 
 @dataclass(frozen=True)
 class Left(Sum):
-    """Y^H A for a tall Y: (m, l) -> (l, n)."""
+    """Y^H A for a tall Y: (m, l) -> (l, n); Y^T A when not to be conjugated."""
 
     Y: Tall
+    conjugate: bool = True
 
     def panel(self, block: Block) -> Array:
         """Y_i^H A_i: (l, n)."""
-        return block.left(tall_rows(self.Y, block.rows).astype(block.dtype))
+        Y = tall_rows(self.Y, block.rows).astype(block.dtype)
+        return block.left(Y if self.conjugate else Y.conj())
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,9 @@ from rnla.sweeps.products import (
     RowNorms,
     SumOfSquares,
 )
+from rnla.sweeps.sampled import Copied, Distance, Dots
 from rnla.sweeps.settling import first_sweep, settled_by_moments
+from rnla.sweeps.sketches import KINDS, Embedding, Sketch
 from rnla.sweeps.source import ResidentTall
 from tests.backends import BACKENDS, SPARSE
 from tests.matrices import random_of
@@ -46,15 +48,17 @@ class Operands:
 
     X: np.ndarray  # (n, 3)
     Y: np.ndarray  # (m, 2)
+    S: dict[str, np.ndarray]  # sketches by kind (l, m)
 
     @classmethod
     def of(cls, shape, complex_):
         single = "c8" if complex_ else "f4"
         pair = random_of(single, (shape[1], 3), 1), random_of(single, (shape[0], 2), 2)
-        return cls(*(X.astype("c16" if complex_ else "f8") for X in pair))
+        sketches = {kind: embedding(kind, shape[0]).transpose().T for kind in KINDS}
+        return cls(*(X.astype("c16" if complex_ else "f8") for X in pair), sketches)
 
     def magnitudes(self):
-        return Operands(np.abs(self.X), np.abs(self.Y))
+        return Operands(np.abs(self.X), np.abs(self.Y), {kind: np.abs(S) for kind, S in self.S.items()})
 
     @property
     def across(self):
@@ -70,6 +74,10 @@ class Operands:
     def selector(self):
         """The columns J of the identity."""
         return identity_columns(len(self.X), self.across)
+
+
+def embedding(kind, m):
+    return Embedding(kind, min(12, m), m, seed=3)
 
 
 def tall(m, columns, dtype):
@@ -108,12 +116,41 @@ TABLE = {
     ),
     "Rows": (lambda o, m, t: Rows(o.along), lambda A, o, minus: A[o.along]),
     "Moments": (lambda o, m, t: Moments(), lambda A, o, minus: moments(A, minus)),
+    "Left, not conjugated": (
+        lambda o, m, t: Left(ResidentTall(o.Y), conjugate=False), lambda A, o, minus: o.Y.T @ A
+    ),
+    "Gaussian sketch": (
+        lambda o, m, t: Sketch(embedding("gaussian", m)), lambda A, o, minus: o.S["gaussian"] @ A
+    ),
+    "Sparse sign sketch": (
+        lambda o, m, t: Sketch(embedding("sparse-sign", m)), lambda A, o, minus: o.S["sparse-sign"] @ A
+    ),
+    "CountSketch": (
+        lambda o, m, t: Sketch(embedding("countsketch", m)), lambda A, o, minus: o.S["countsketch"] @ A
+    ),
+    "SRHT": (lambda o, m, t: Sketch(embedding("srht", m)), lambda A, o, minus: o.S["srht"] @ A),
+    "Copied": (lambda o, m, t: Copied(tall(m, len(o.X), t)), lambda A, o, minus: A),
+    "Distance": (
+        lambda o, m, t: Distance(o.X[:, :2], ResidentTall(o.Y)),
+        lambda A, o, minus: (np.abs(minus(A @ o.X[:, :2], o.Y)) ** 2).sum(),
+    ),
+    "Distance from zero": (lambda o, m, t: Distance(o.X), lambda A, o, minus: (np.abs(A @ o.X) ** 2).sum()),
+    "Dots": (
+        lambda o, m, t: Dots(np.zeros(2, int), np.array([0, len(o.X) - 1])),
+        lambda A, o, minus: A[:, 0].conj() @ A[:, [0, -1]],
+    ),
     "CentredGram": (lambda o, m, t: CentredGram(o.X), lambda A, o, minus: centred_gram(A, o.X, minus)),
     "CentredGram, whole": (
         lambda o, m, t: CentredGram(None), lambda A, o, minus: centred_gram(A, np.eye(A.shape[1]), minus)
     ),
 }  # fmt: skip
-WHOLE_ROWS = {"GramMatrix", "CentredGram", "CentredGram, whole"}  # refused when a strip is read in parts
+WHOLE_ROWS = {
+    "GramMatrix",
+    "CentredGram",
+    "CentredGram, whole",
+    "Copied",
+    "Dots",
+}  # refused when a strip is read in parts
 PLAIN = {"CentredGram", "CentredGram, whole"}  # of the data as it is, before the view is settled
 
 
@@ -179,7 +216,7 @@ def test_products_that_need_whole_rows_say_so_when_strips_are_read_in_parts(tmp_
     matrix = BACKENDS["zarr v3, in parts"](random_of("f8", SHAPES["tall"]), tmp_path)
     operands = Operands.of(matrix.shape, complex_=False)
     with pytest.raises(UnsupportedError, match=r"rechunk|means"):
-        matrix.sweep(TABLE[name][0](operands, *matrix.shape))
+        matrix.sweep(TABLE[name][0](operands, matrix.shape[0], matrix.dtype))
 
 
 @dataclass(frozen=True)

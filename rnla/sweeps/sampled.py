@@ -1,0 +1,75 @@
+"""Products for samples of a matrix: its picked entries, how far a product is from another, and dots of pairs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+
+from rnla.arrays import Array, wide
+from rnla.errors import UnsupportedError
+from rnla.sweeps.blocks import Block, Strip
+from rnla.sweeps.products import Cast, Sum, tall_rows
+from rnla.sweeps.source import Tall
+
+PAIRS_AT_ONCE = 1 << 19  # entries gathered together for dots of pairs of columns
+
+
+@dataclass(frozen=True)
+class Copied(Sum):
+    """The view itself, row-wise, written to `into`: (m, n)."""
+
+    into: Tall
+
+    def panel(self, block: Block) -> Array:
+        """Its rows."""
+        return block.dense()
+
+    def finish(self, total: None) -> Tall:
+        """The tall matrix."""
+        return self.into
+
+
+@dataclass(frozen=True)
+class Distance(Sum):
+    """||A X - Y||_F^2 for a tall Y; without Y, ||A X||_F^2."""
+
+    X: Array  # (n, l)
+    Y: Tall | None = None  # (m, l)
+
+    def cast(self, cast: Cast) -> Self:
+        """X in the working precision."""
+        return replace(self, X=cast(self.X))
+
+    def panel(self, block: Block) -> float:
+        """||A_i X - Y_i||_F^2."""
+        product = wide(block.right(self.X))
+        if self.Y is not None:
+            product = product - tall_rows(self.Y, block.rows)
+        return float(np.vdot(product, product).real)
+
+    def join(self, a: float, b: float) -> float:
+        """a + b."""
+        return a + b
+
+
+@dataclass(frozen=True)
+class Dots(Sum):
+    """Inner products conj(a_i) . a_j of pairs of columns, in float64: (c,)."""
+
+    first: Array  # (c,)
+    second: Array  # (c,)
+
+    def panel(self, block: Block) -> Array:
+        """Of the block's rows."""
+        if isinstance(block, Strip):
+            msg = "dots of columns need whole rows in memory; run rechunk first"
+            raise UnsupportedError(msg)
+        A = wide(block.dense())
+        step = max(1, PAIRS_AT_ONCE // max(1, len(A)))
+        dots = [
+            np.einsum("ij,ij->j", A[:, self.first[at : at + step]].conj(), A[:, self.second[at : at + step]])
+            for at in range(0, len(self.first), step)
+        ]
+        return np.concatenate(dots)
