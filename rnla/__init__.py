@@ -13,13 +13,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rnla import errors
     from rnla.algorithms.bases import BasesCertificate
+    from rnla.algorithms.draws import Draws
     from rnla.algorithms.lines import CUR, ID
     from rnla.algorithms.norms import Norms
     from rnla.algorithms.planning import Plan
     from rnla.algorithms.results import PCA, SVD, Certificate, Cost
-    from rnla.public.factorisation import certify, norms, open, pca, plan, svd  # noqa: A004 - the public name
+    from rnla.algorithms.sampled_product import SampledProduct
+    from rnla.algorithms.similarity import Similar
+    from rnla.algorithms.sketching import Sketched
+    from rnla.public.factorisation import certify, open, pca, plan, svd  # noqa: A004 - the public name
     from rnla.public.lines import cur, interpolative
     from rnla.public.loading import load
+    from rnla.public.sampling import draws, norms, sampled_product, similar_columns, sketch
     from rnla.sweeps.matrix import Matrix
 
 _HOMES = {
@@ -27,6 +32,10 @@ _HOMES = {
     "BasesCertificate": "rnla.algorithms.bases",
     "CUR": "rnla.algorithms.lines",
     "ID": "rnla.algorithms.lines",
+    "Draws": "rnla.algorithms.draws",
+    "SampledProduct": "rnla.algorithms.sampled_product",
+    "Similar": "rnla.algorithms.similarity",
+    "Sketched": "rnla.algorithms.sketching",
     "Norms": "rnla.algorithms.norms",
     "Plan": "rnla.algorithms.planning",
     "PCA": "rnla.algorithms.results",
@@ -36,12 +45,15 @@ _HOMES = {
     "Matrix": "rnla.sweeps.matrix",
     "load": "rnla.public.loading",
 }
-_HOMES |= dict.fromkeys(("certify", "norms", "open", "pca", "plan", "svd"), "rnla.public.factorisation")
+_HOMES |= dict.fromkeys(("certify", "open", "pca", "plan", "svd"), "rnla.public.factorisation")
 _HOMES |= dict.fromkeys(("cur", "interpolative"), "rnla.public.lines")
+_HOMES |= dict.fromkeys(("draws", "norms", "sampled_product", "similar_columns", "sketch"), "rnla.public.sampling")
 
 __all__ = [
-    "CUR", "ID", "PCA", "SVD", "BasesCertificate", "Certificate", "Cost", "Matrix", "Norms", "Plan",
-    "certify", "cur", "errors", "interpolative", "load", "norms", "open", "pca", "plan", "svd",
+    "CUR", "ID", "PCA", "SVD", "BasesCertificate", "Certificate", "Cost", "Draws", "Matrix", "Norms", "Plan",
+    "SampledProduct", "Similar", "Sketched",
+    "certify", "cur", "draws", "errors", "interpolative", "load", "norms", "open", "pca", "plan", "sampled_product",
+    "similar_columns", "sketch", "svd",
 ]  # fmt: skip
 
 

@@ -14,8 +14,6 @@ import numpy as np
 
 from rnla.algorithms.certify import certify as certified
 from rnla.algorithms.delivery import column_statistics, pca_request, variances
-from rnla.algorithms.norms import Norms
-from rnla.algorithms.norms import norms as swept_norms
 from rnla.algorithms.planning import Plan, Request, checked_request, oriented
 from rnla.algorithms.planning import plan as planned
 from rnla.algorithms.results import PCA, SVD, Certificate, Cost
@@ -200,27 +198,6 @@ def plan(pipeline: str, A: Any, k: int | None = None, *, memory_bytes: int | Non
     given = dict(options) if k is None else dict(options) | {"k": k}
     return plan_job(pipeline, matrix, {name: value for name, value in given.items() if value is not None},
                     memory_bytes=memory_bytes)  # fmt: skip
-
-
-def norms(A: Any) -> Norms:
-    """Squared norms of the columns (n,) and rows (m,), and the Frobenius norm, in one read.
-
-    The vector along the longer side of a stored matrix is a Dask array over a temporary folder.
-
-    Examples
-    --------
-    >>> import numpy, rnla
-    >>> rnla.norms(numpy.array([[3.0, 0.0], [4.0, 1.0]])).columns
-    array([25.,  1.])
-    """
-    matrix = open_matrix(A)
-    checked_request(matrix.shape, 1)
-    view, transposed = oriented(matrix)
-    room = desk(matrix)
-    across, along, frobenius = swept_norms(view, room.workspace)
-    long = room.lazy(along)
-    flat = long.reshape(-1) if isinstance(long, np.ndarray) else long[:, 0]
-    return Norms(flat, across, frobenius) if transposed else Norms(across, flat, frobenius)
 
 
 def certify(A: Any, U: Any, s: Any, Vt: Any, *, seed: int = 0) -> Certificate:

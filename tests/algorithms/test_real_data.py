@@ -160,3 +160,27 @@ def test_single_cells(logged: bool) -> None:
         result = rnla.pca(np.log1p(shares).astype(np.float32), 50)
         assert_certified(result, reference("log1p(counts/libsize*1e4) centred"))
     assert result.certificate.resolved.all()
+
+
+@elsewhere
+def test_sampled_products_of_single_cells_are_as_wrong_as_the_reference_says() -> None:
+    known = json.loads((SHARED / "REFERENCE.json").read_text(encoding="utf-8"))["sampled_product"]
+    figures = known["singlecell_10k raw (X^T X over cells)"]
+    X = rnla.open(SHARED / "singlecell_10k_zarr" / "10x-10k-subset.zarr" / "X")
+    counts = X.to_dask().compute().astype(np.float64)
+    C = counts.T @ counts
+    squared = np.linalg.norm(C) ** 2
+    assert squared == pytest.approx(figures["AAT_fro2"], rel=RESOLVED)
+    errors = []
+    for seed in range(20):
+        found = rnla.sampled_product(X.T, X, 200, seed=seed)
+        errors.append(np.linalg.norm(C - np.asarray(found.value)) ** 2)
+        assert found.error_bound * 200 - squared == pytest.approx(figures["E_err2_times_s_normsq"], rel=1e-5)
+        assert found.cost.passes <= 2
+    expected = figures["E_err2_times_s_normsq"] / 200
+    assert abs(np.mean(errors) / expected - 1) <= 0.1  # issue 3
+    uniform = rnla.sampled_product(X.T, X, 200, weights="uniform")
+    # cells without a count are not drawn here: one of 10,000
+    share = (figures["n"] - figures["zero_norm"]) / figures["n"]
+    moment = (figures["E_err2_times_s_uniform"] + figures["AAT_fro2"]) * share
+    assert uniform.error_bound * 200 == pytest.approx(moment, rel=1e-5)

@@ -1,0 +1,145 @@
+"""A sampled product as its user gets it: the value, what was drawn, its error, and intervals of single entries."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.stats
+
+from rnla.algorithms.draws import Draws
+from rnla.algorithms.results import Cost
+from rnla.arrays import Array, spelt_bytes, wide
+from rnla.checks import array_of_numbers, share
+from rnla.errors import RequestError
+from rnla.tables import html_table
+
+
+class Entries(NamedTuple):
+    """Entries of A B, estimated, and where they lie with the confidence asked for."""
+
+    value: Array  # (e,)
+    lower: Array  # (e,)
+    upper: Array  # (e,)
+
+
+@dataclass(frozen=True, repr=False)
+class SampledProduct:
+    """A B ~ (A S)(S^T B): (m, N), (N, p) -> (m, p)."""
+
+    value: Any  # (m, p) Dask array
+    draws: Draws
+    expected_squared_error: float  # E||A B - value||_F^2 over draws
+    cost: Cost
+    error_bound: float  # the expected squared error is at most this, whatever ||A B||_F
+    norm_estimate: float  # of ||A B||_F
+    measured_squared_error: float | None  # of this draw, by probes; None: no probes went with the first read
+    left: Any  # (m, u) A S, Dask array
+    right: Any  # (p, u) (S^T B)^T, Dask array
+    tolerance: float | None = None  # relative error asked for
+    needed: int | None = None  # draws that it needs, by the probes' estimate of ||A B||_F
+
+    @property
+    def probabilities(self) -> Array:
+        """Of the indices that were drawn: (u,)."""
+        return self.draws.probabilities
+
+    @property
+    def relative_error(self) -> float:
+        """(E||A B - value||_F^2)^1/2 / ||A B||_F, the norm as it is estimated."""
+        if self.expected_squared_error == 0.0:
+            return 0.0
+        return math.sqrt(self.expected_squared_error) / self.norm_estimate if self.norm_estimate > 0 else math.inf
+
+    @property
+    def status(self) -> str:
+        """'ok', or 'tolerance_not_met' where more draws were needed: `needed` says how many."""
+        met = self.tolerance is None or self.needed is None or self.needed <= self.draws.count
+        return "ok" if met or self.expected_squared_error == 0.0 else "tolerance_not_met"
+
+    def entries(self, rows: Any, columns: Any, confidence: float = 0.95) -> Entries:
+        """Entries (rows[i], columns[i]) of A B, each with an interval that holds it with this probability.
+
+        Each draw gives an estimate of an entry, a_ij b_jk / p_j; the interval is their mean and its standard error,
+        times the quantile of Student's t with (draws - 1) degrees of freedom. Without replacement the variance is that
+        of priority sampling. Both rest on the central limit theorem: where a few rarely drawn terms make up an entry,
+        the interval is too narrow. Of complex entries, intervals are those of the real and the imaginary part.
+
+        Parameters
+        ----------
+        rows, columns : arrays of indices
+            Of one shape; scalars stand for many.
+        confidence : float
+            Between 0 and 1.
+        """
+        level = share(confidence, "confidence", "a probability")
+        at, across = np.broadcast_arrays(
+            *(self._checked(*side) for side in ((rows, "rows", 0), (columns, "columns", 1)))
+        )
+        left, right = (
+            wide(np.asarray(side[np.unique(places)]))[np.unique(places, return_inverse=True)[1].ravel()]
+            for side, places in ((self.left, at.ravel()), (self.right, across.ravel()))
+        )
+        terms = left * right  # (e, u) c_j / (s p_j) a_ij b_jk
+        value = terms.sum(axis=1)
+        lower, upper = value.copy(), value.copy()
+        for part in ("real", "imag") if terms.dtype.kind == "c" else ("real",):
+            radius = self._radius(getattr(terms, part), level)
+            setattr(lower, part, getattr(value, part) - radius)
+            setattr(upper, part, getattr(value, part) + radius)
+        return Entries(*(found.reshape(at.shape) for found in (value, lower, upper)))
+
+    def _radius(self, terms: Array, level: float) -> Array:
+        """Half the length of the intervals: (e, u) -> (e,)."""
+        draws, u = self.draws, terms.shape[1]
+        if not draws.indices.size:
+            return np.zeros(len(terms))
+        count = draws.count if draws.replace else u
+        if draws.replace:
+            each = terms * (count / draws.counts)  # what one draw of j says of the entry
+            mean = terms.sum(axis=1, keepdims=True)
+            squares = (draws.counts * (each - mean) ** 2).sum(axis=1)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                variance = squares / (count * np.float64(count - 1)) if count > 1 else np.full(len(terms), np.inf)
+        else:
+            variance = (terms**2 * (1.0 - draws.probabilities)).sum(axis=1)
+            if count == 1 and draws.threshold:
+                variance = np.full(len(terms), np.inf)
+        quantile = float(scipy.stats.t.ppf((1 + level) / 2, max(1, count - 1)))
+        return np.asarray(quantile * np.sqrt(variance))
+
+    def _checked(self, places: Any, name: str, side: int) -> Array:
+        found, size = array_of_numbers(places, name), self.value.shape[side]
+        if found.dtype.kind not in "iu" or np.any((found < 0) | (found >= size)):
+            msg = f"{name} must be indices in 0..{size - 1}"
+            raise RequestError(msg)
+        return found
+
+    @property
+    def summary(self) -> list[tuple[str, str]]:
+        """Names and values, as they are printed."""
+        how = "with" if self.draws.replace else "without"
+        found = "not measured"
+        if self.measured_squared_error is not None and self.norm_estimate > 0:
+            found = f"{math.sqrt(self.measured_squared_error) / self.norm_estimate:.4g}"
+        (m, p), N = self.value.shape, self.draws.size
+        return [
+            ("product", f"{m:,} x {N:,} times {N:,} x {p:,}"),
+            ("draws", f"{self.draws.count:,} {how} replacement, {self.draws.indices.size:,} different"),
+            ("expected relative error", f"{self.relative_error:.4g}"),
+            ("of this draw, by probes", found),
+            ("cost", f"{self.cost.passes:.4g} passes, {spelt_bytes(self.cost.bytes_read)} read"),
+            ("status", self.status),
+        ]
+
+    def __repr__(self) -> str:
+        (m, p), d = self.value.shape, self.draws
+        return (
+            f"SampledProduct({m:,} x {p:,} from {d.count:,} of {d.size:,} terms: expected relative error "
+            f"{self.relative_error:.4g}, {self.cost.passes:.4g} passes, {spelt_bytes(self.cost.bytes_read)} read)"
+        )
+
+    def _repr_html_(self) -> str:
+        return html_table("Sampled product", self.summary)

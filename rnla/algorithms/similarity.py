@@ -1,0 +1,247 @@
+"""Pairs of columns whose cosine is at least a threshold, with their exact cosines.
+
+Few columns: A^T A in one read. Many: a Gaussian sketch of l rows and the norms come with the first read; pairs whose
+sketched cosine is near the threshold or above it are candidates; the second read, of the chunks that hold them, gives
+their cosines exactly. DIMSUM (Bosagh Zadeh and Goel 2013; Spark's columnSimilarities) samples entries instead and gives
+estimates of all pairs; here what is returned is exact, and only that a pair is missed is left to chance: with the
+sketches of two columns jointly normal, the law of a sketched cosine is known (`missed`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.special
+import scipy.stats
+
+from rnla.algorithms.inner import settled
+from rnla.algorithms.planning import oriented
+from rnla.algorithms.results import Cost
+from rnla.arrays import Array, spelt_bytes
+from rnla.checks import one_of, share
+from rnla.errors import RequestError, UnsupportedError
+from rnla.kernels.blas import single_blas_thread
+from rnla.sweeps.matrix import Labels, Matrix
+from rnla.sweeps.products import ColumnNorms, GramMatrix, Right, RowNorms, tall_rows
+from rnla.sweeps.sampled import Dots
+from rnla.sweeps.sketches import Embedding, Sketch
+from rnla.sweeps.source import ResidentTall, Tall, Workspace
+
+METHODS = ("auto", "gram", "sketch")
+GRAM_COLUMNS = 2048  # up to here A^T A is formed: 34 MB
+FALSE_ALARM = 1e-5  # chance that orthogonal columns are candidates
+MOST_ROWS = 1024  # of a sketch
+MOST_PAIRS = 5_000_000  # candidates
+BLOCK = 2048  # columns compared with as many others at once
+RIM = 1e-5  # rounding of a sketched cosine, in float32
+
+
+class Found(NamedTuple):
+    """Similar pairs."""
+
+    first: Array  # (c,)
+    second: Array  # (c,) each larger than `first`
+    cosine: Array  # (c,)
+    rows: int  # of the sketch; 0: none was made
+    missed: float  # chance that a given pair at the threshold is not among them
+
+
+@dataclass(frozen=True, repr=False)
+class Similar:
+    """Pairs of columns with cosine >= threshold, the most similar first."""
+
+    first: Array  # (c,) indices
+    second: Array  # (c,)
+    cosine: Array  # (c,) exact to rounding
+    threshold: float
+    missed: float  # chance that a given pair with a cosine of the threshold is not here; smaller for larger cosines
+    cost: Cost
+    labels: Labels | None = None
+
+    @property
+    def names(self) -> tuple[Array, Array]:
+        """Labels of both columns of each pair; their indices where the matrix has none."""
+        known = None if self.labels is None else self.labels.column_coordinates
+        if known is None:
+            return self.first, self.second
+        found = np.asarray(known)
+        return found[self.first], found[self.second]
+
+    def __repr__(self) -> str:
+        chance = f", each missed with probability {self.missed:.1g} at most" if self.missed else ""
+        return (
+            f"Similar({self.first.size:,} pairs of columns with cosine >= {self.threshold:g}{chance}; "
+            f"{self.cost.passes:.4g} passes, {spelt_bytes(self.cost.bytes_read)} read)"
+        )
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is asked for, checked."""
+
+    threshold: float
+    failure: float
+    method: str
+    seed: int
+
+
+def checked_search(A: Matrix, threshold: Any, *, failure: Any, method: Any, seed: int) -> Search:
+    """The request, or an error that says what is allowed."""
+    if min(A.shape) < 1:
+        msg = f"a matrix of shape {A.shape[0]} x {A.shape[1]} has no entries to compare"
+        raise RequestError(msg)
+    if A.dtype.kind == "c":
+        msg = "similar_columns compares real columns: give the real and imaginary parts one under the other"
+        raise UnsupportedError(msg)
+    one_of(method, "method", METHODS)
+    cosine = share(threshold, "threshold", "a cosine")
+    chance = share(failure, "failure", "a probability")
+    how = method if method != "auto" else "gram" if gram_fits(A) else "sketch"
+    if how == "sketch" and sketch_rows(cosine, chance) > MOST_ROWS:
+        least = math.tanh(_widths(chance) / math.sqrt(MOST_ROWS - 2))
+        msg = f"threshold={cosine} is too small for a sketch of {MOST_ROWS} rows: it must be at least {least:.2g}"
+        raise RequestError(msg)
+    return Search(cosine, chance, how, seed)
+
+
+def gram_fits(A: Matrix) -> bool:
+    """Whether A^T A is formed."""
+    return A.shape[1] <= GRAM_COLUMNS and A.geometry.reads == 1
+
+
+def sketch_rows(threshold: float, failure: float) -> int:
+    """Rows that tell a pair at the threshold from orthogonal columns: atanh of a cosine has spread (l - 2)^-1/2."""
+    return 2 + math.ceil((_widths(failure) / math.atanh(threshold)) ** 2)
+
+
+def _widths(failure: float) -> float:
+    return float(scipy.stats.norm.isf(failure) + scipy.stats.norm.isf(FALSE_ALARM))
+
+
+def missed(cosine: float, cut: float, rows: int) -> float:
+    """P(sketched cosine < cut) for columns with this cosine under a Gaussian sketch of so many rows.
+
+    With unit columns x and y = c x + d z, d = (1 - c^2)^1/2, and u = S x, w = S z independent: the sketched cosine r
+    has r / (1 - r^2)^1/2 = (c |u| + d g) / (d |w'|), g = u.w / |u| normal, |u| chi with l, |w'| with l - 1 degrees of
+    freedom, all independent. So P = E[Phi(t |w'| - k |u|)], t = cut / (1 - cut^2)^1/2, k = c / d; by quadrature.
+    """
+    return _missed(cosine, cut, _chi_nodes(rows), _chi_nodes(rows - 1)) if rows > 1 else 1.0
+
+
+def _missed(cosine: float, cut: float, u: tuple[Array, Array], w: tuple[Array, Array]) -> float:
+    t, k = (value / math.sqrt(1.0 - value**2) for value in (cut, cosine))
+    inside = scipy.special.ndtr(t * w[0] - k * u[0][:, None])
+    return float(u[1] @ inside @ w[1])
+
+
+def _chi_nodes(degrees: int) -> tuple[Array, Array]:
+    """Gauss-Legendre nodes within eleven spreads of the middle of a chi law, and its mass at each."""
+    middle = math.sqrt(degrees)
+    low, high = max(0.0, middle - 8.0), middle + 8.0  # the spread of a chi is at most 0.71
+    nodes, weights = np.polynomial.legendre.leggauss(100)
+    at = low + (nodes + 1.0) * (high - low) / 2
+    return at, weights * (high - low) / 2 * scipy.stats.chi.pdf(at, degrees)
+
+
+def cut_of(threshold: float, failure: float, rows: int) -> float:
+    """The largest sketched cosine under which no more than `failure` of pairs at the threshold fall; by bisection."""
+    low, high = -1.0 + 1e-9, threshold
+    u, w = _chi_nodes(rows), _chi_nodes(max(1, rows - 1))
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _missed(threshold, middle, u, w) <= failure else (low, middle)
+    return low
+
+
+def similar(A: Matrix, search: Search, workspace: Workspace) -> Found:
+    """Pairs of columns of A whose cosine is at least the threshold."""
+    with single_blas_thread():
+        A = settled(A)
+        if search.method == "gram":
+            return _by_gram(A, search.threshold)
+        return _by_sketch(A, search, workspace)
+
+
+def _by_gram(A: Matrix, threshold: float) -> Found:
+    (G,) = A.sweep(GramMatrix())
+    lengths = np.sqrt(G.diagonal())
+    first, second = np.nonzero(np.triu(_cosines(G, lengths[:, None], lengths) >= threshold, 1))
+    return _sorted(first, second, _cosines(G[first, second], lengths[first], lengths[second]), 0, 0.0, threshold)
+
+
+def _cosines(dots: Array, first: Array, second: Array) -> Array:
+    """dots / (first second), 0 where a length is 0."""
+    lengths = first * second
+    return np.asarray(np.divide(dots, lengths, out=np.zeros(lengths.shape), where=lengths > 0))
+
+
+def _by_sketch(A: Matrix, search: Search, workspace: Workspace) -> Found:
+    rows = min(sketch_rows(search.threshold, search.failure), A.shape[0])
+    cut = cut_of(search.threshold, search.failure, rows)
+    sketch, lengths = _first_read(A, rows, search.seed, workspace)
+    first, second = _candidates(sketch, lengths > 0, cut - RIM, search.threshold)
+    if not first.size:
+        return Found(first, second, np.zeros(0), rows, search.failure)
+    picks, places = np.unique(np.concatenate([first, second]), return_inverse=True)
+    ends = places[: first.size], places[first.size :]
+    (dots,) = A.subset(columns=picks).sweep(Dots(*ends))
+    exact = _cosines(dots, lengths[first], lengths[second])
+    return _sorted(first, second, exact, rows, search.failure, search.threshold)
+
+
+def _first_read(A: Matrix, rows: int, seed: int, workspace: Workspace) -> tuple[Tall, Array]:
+    """(S A)^T for a Gaussian S (n, l), and the lengths of the columns (n,)."""
+    S = Embedding("gaussian", rows, A.shape[0], seed, "similarity")
+    view, turned = oriented(A)
+    if not turned:
+        norms, sketch = view.sweep(ColumnNorms(), Sketch(S))
+        return ResidentTall(np.ascontiguousarray(sketch.T)), np.sqrt(norms)
+    height, dtype = view.geometry.tall_rows, np.dtype(np.float64)
+    into = workspace.tall("sketch", (view.shape[0], rows), dtype, height)
+    norms = workspace.tall("norms", (view.shape[0], 1), dtype, height)
+    view.sweep(RowNorms(norms), Right(S.transpose(), into))
+    return into, np.sqrt(tall_rows(norms, slice(0, view.shape[0]))[:, 0])
+
+
+def _candidates(sketch: Tall, there: Array, cut: float, threshold: float) -> tuple[Array, Array]:
+    """Pairs i < j of nonzero columns whose sketches have a cosine of at least `cut`, block by block: (c,), (c,)."""
+    n, found, count = sketch.shape[0], [], 0
+    cuts = [slice(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK)]
+    for index, rows in enumerate(cuts):
+        ours = _unit_rows(sketch, rows, there)
+        for columns, theirs in _later(sketch, cuts[index:], there):
+            near = (ours @ theirs.T) >= cut
+            i, j = np.nonzero(np.triu(near, 1) if columns == rows else near)
+            found.append((i + rows.start, j + columns.start))
+            count += i.size
+            if count > MOST_PAIRS:
+                msg = (
+                    f"more than {MOST_PAIRS:,} pairs of columns may have a cosine of {threshold:g} or more: ask for a "
+                    "higher threshold, or centre the matrix if its columns have a common mean"
+                )
+                raise RequestError(msg)
+    first, second = (np.concatenate(side) for side in zip(*found, strict=True))
+    return first, second
+
+
+def _later(sketch: Tall, cuts: list[slice], there: Array) -> Iterator[tuple[slice, Array]]:
+    return ((cut, _unit_rows(sketch, cut, there)) for cut in cuts)
+
+
+def _unit_rows(sketch: Tall, rows: slice, there: Array) -> Array:
+    """Rows of length 1; of columns that are zero, zero."""
+    found = tall_rows(sketch, rows)
+    lengths = np.linalg.norm(found, axis=1)
+    kept = there[rows] & (lengths > 0)
+    return np.asarray(np.divide(found, lengths[:, None], out=np.zeros_like(found), where=kept[:, None]))
+
+
+def _sorted(first: Array, second: Array, cosine: Array, rows: int, chance: float, threshold: float) -> Found:
+    kept = cosine >= threshold
+    first, second, cosine = first[kept], second[kept], np.minimum(cosine[kept], 1.0)
+    order = np.lexsort((second, first, -cosine))
+    return Found(first[order], second[order], cosine[order], rows, chance)

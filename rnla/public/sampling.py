@@ -1,0 +1,326 @@
+"""The public functions that take samples: norms, draws, sampled products, similar columns, sketches.
+
+They use the active distributed.Client when there is one, otherwise the threads of this process.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from rnla.algorithms.draws import Draws, checked_count, checked_weights, drawn
+from rnla.algorithms.forecasts import Machine, plan_norms, plan_product, plan_similarity, plan_sketch
+from rnla.algorithms.norms import Norms, check_keepable
+from rnla.algorithms.norms import norms as swept_norms
+from rnla.algorithms.planning import Plan, checked_request, oriented
+from rnla.algorithms.results import Cost
+from rnla.algorithms.sampled_product import SampledProduct
+from rnla.algorithms.sampling import checked_sampling, sampled
+from rnla.algorithms.similarity import Similar, checked_search, similar
+from rnla.algorithms.sketching import Sketched, checked_sketch, sketched
+from rnla.checks import flag, integer
+from rnla.cluster.resources import Resources, refuse_if_too_large, resources
+from rnla.errors import RequestError
+from rnla.opening import open_matrix
+from rnla.sweeps.geometry import TALL_ROWS
+from rnla.sweeps.matrix import Matrix, Meter
+from rnla.sweeps.runners import current
+from rnla.temporaries import desk
+
+CURE = "Use workers with more memory or fewer threads, fewer draws or rows, or rechunk the store: rnla rechunk"
+
+
+def norms(A: Any, *, keep: bool = False) -> Norms:
+    """Squared norms of the columns (n,) and rows (m,), and the Frobenius norm, in one read.
+
+    The vector along the longer side of a stored matrix is a Dask array over a temporary folder. Of integers below 2^32
+    in modulus, stored and not changed by a view, every norm is exact, rounded to float64 once.
+
+    Parameters
+    ----------
+    A : Matrix, or anything that `rnla.open` takes
+        m x n, real or complex.
+    keep : bool
+        Keep the norms beside the store, as `rnla-norms.npz` and pieces of 8 MB, bound to its manifest (`rnla
+        fingerprint`), or without one to name, size and time of every chunk: this and other jobs then take them from
+        there without a read, until the store changes. Only for stored matrices as they are.
+
+    Raises
+    ------
+    RequestError
+        `keep` of a view, or of data that is not stored; nothing was read.
+    OutputError
+        The store cannot be written.
+
+    Examples
+    --------
+    >>> import numpy, rnla
+    >>> rnla.norms(numpy.array([[3.0, 0.0], [4.0, 1.0]])).columns
+    array([25.,  1.])
+    """
+    matrix = _ready(A)
+    checked_request(matrix.shape, 1)
+    if flag(keep, "keep"):
+        check_keepable(matrix)
+    view, transposed = oriented(matrix)
+    _fits(plan_norms(matrix, _machine(_found(matrix))), _found(matrix))
+    room, clock = desk(matrix), perf_counter()
+    found = swept_norms(view, room.workspace, keep=bool(keep))
+    long = room.lazy(found.along)
+    flat = long.reshape(-1) if isinstance(long, np.ndarray) else long[:, 0]
+    columns, rows = (flat, found.across) if transposed else (found.across, flat)
+    return Norms(columns, rows, found.frobenius, _cost(matrix, clock, matrix.geometry.bytes))
+
+
+def draws(weights: Any, count: int, *, replace: bool = True, seed: int = 0) -> Draws:
+    """`count` indices drawn by weights (N,), and the sampling matrix S (N, u): E[(A S)(S^T B)] = A B.
+
+    Parameters
+    ----------
+    weights : array of N numbers, none negative
+        numpy, or a Dask array, which is read in strips: `rnla.norms(A).columns`, leverage scores, ones. What has weight
+        zero is never drawn.
+    count : int
+        Draws, 1 or more.
+    replace : bool
+        Draw each index as often as it comes, with probability w_j / sum w; or none twice, by priority sampling, where
+        large weights are certain to be drawn.
+    seed : int
+        Fixes the draw.
+
+    Returns
+    -------
+    Draws
+        `indices` (in order, each once), `counts`, `probabilities`, `scales`, and `matrix`, S as scipy.sparse.
+
+    Raises
+    ------
+    RequestError
+        Weights that are negative, not finite, or all zero; count < 1.
+
+    Examples
+    --------
+    >>> import rnla
+    >>> rnla.draws([0.0, 1.0, 0.0, 2.0], 5).indices
+    array([1, 3])
+    """
+    found = drawn(
+        checked_weights(weights), checked_count(count), replace=flag(replace, "replace"), seed=integer(seed, "seed")
+    )
+    if not found.indices.size:
+        msg = "all weights are zero: there is nothing to draw"
+        raise RequestError(msg)
+    return found
+
+
+def sampled_product(
+    A: Any,
+    B: Any,
+    draws: int | str,
+    *,
+    replace: bool = True,
+    seed: int = 0,
+    weights: Any = "product",
+    tol: float | None = None,
+    memory_bytes: int | None = None,
+) -> SampledProduct:
+    """A B ~ (A S)(S^T B), S drawing columns of A and rows of B: (m, N), (N, p) -> (m, p), with its expected error.
+
+    Parameters
+    ----------
+    A, B : Matrix, or anything that `rnla.open` takes
+        m x N and N x p; B may be A.T, and is then read together with it.
+    draws : int or "auto"
+        Number of draws s, 1 or more; "auto": the least that reaches `tol`, at most 8192.
+    replace : bool
+        With replacement; or by priority sampling, which takes each term at most once, and all of them exactly when
+        there are no more than s.
+    seed : int
+        Fixes the draw and the probes.
+    weights : {"product", "norm-squared", "uniform"} or array of length N
+        |a_j||b_j|, the best there is; |a_j|^2; the same for all that are not zero; or any others, such as leverage
+        scores, positive where |a_j||b_j| is.
+    tol : float, optional
+        Expected relative error to reach, (E||A B - value||_F^2)^1/2 / ||A B||_F.
+    memory_bytes : int, optional
+        What one worker process may hold; a plan that needs more is refused before anything is read.
+
+    Returns
+    -------
+    SampledProduct
+        `value` is a Dask array over a temporary folder; `entries` gives intervals of single entries.
+
+    Raises
+    ------
+    RequestError
+        A request that cannot be right; nothing was read.
+    DoesNotFitError
+        The plan exceeds the memory; nothing was read.
+
+    Notes
+    -----
+    The value is right on average, and E||A B - value||_F^2 = (sum_j |a_j|^2 |b_j|^2 / p_j - ||A B||_F^2) / s, with
+    product weights ((sum |a_j||b_j|)^2 - ||A B||_F^2) / s (Drineas, Kannan and Mahoney 2006). The sums are exact and
+    ||A B||_F is estimated by 20 Gaussian probes that come with the first read. It helps when few terms are large: where
+    all are alike, as for standardised genotypes, it is no better than drawing uniformly. Passes: 1, and 1 more over the
+    chunks that hold drawn columns and rows; none for the norms if `rnla.norms(..., keep=True)` left them beside both
+    stores and `draws` is a number (||A B||_F then follows from the value).
+
+    Examples
+    --------
+    >>> import numpy, rnla
+    >>> product = rnla.sampled_product(numpy.eye(3)[:, :1], numpy.ones((1, 2)), 4)
+    >>> product.value.compute()
+    array([[1., 1.],
+           [0., 0.],
+           [0., 0.]])
+    """
+    left, right = _ready(A), _ready(B)
+    request = checked_sampling(left.shape, right.shape, draws, tol=tol, weights=weights, replace=replace, seed=seed)
+    right = _sharing(right, left)
+    held = left if left.swept_by.threads >= right.swept_by.threads else right
+    found = resources(held.swept_by, memory_bytes)
+    plan = plan_product(left, right, request, _machine(found))
+    _fits(plan, found)
+    room, clock = desk(left, right, value_bytes=plan.output_bytes), perf_counter()
+    done = sampled(left, right, request, room.workspace)
+    estimates = done.estimates
+    return SampledProduct(
+        _dasked(room.lazy(done.value)),
+        done.draws,
+        estimates.expected,
+        _cost(left, clock, done.passes_over),
+        estimates.bound,
+        float(np.sqrt(estimates.energy)),
+        estimates.measured,
+        _dasked(room.lazy(done.left)),
+        _dasked(room.lazy(done.right)),
+        request.tolerance,
+        done.needed,
+    )
+
+
+def similar_columns(A: Any, threshold: float, *, failure: float = 1e-6, method: str = "auto", seed: int = 0) -> Similar:
+    """Pairs of columns of A whose cosine is at least `threshold`, with their exact cosines, the most similar first.
+
+    Parameters
+    ----------
+    A : Matrix, or anything that `rnla.open` takes
+        m x n, real.
+    threshold : float
+        Cosine, between 0 and 1.
+    failure : float
+        Chance at most that a given pair with a cosine of the threshold is missed, of many columns.
+    method : {"auto", "gram", "sketch"}
+        A^T A in one read, up to 2048 columns; or a Gaussian sketch that finds candidates and a second read, of the
+        chunks that hold them.
+    seed : int
+        Fixes the sketch.
+
+    Returns
+    -------
+    Similar
+        `first` < `second` and `cosine` of each pair. Zero columns are similar to nothing.
+
+    Raises
+    ------
+    RequestError
+        A threshold outside 0..1, or one so low that too many pairs reach it.
+
+    Notes
+    -----
+    Spark's columnSimilarities (DIMSUM) samples entries and gives estimates of cosines; here cosines are exact, and only
+    which pairs are found is random.
+
+    Examples
+    --------
+    >>> import numpy, rnla
+    >>> found = rnla.similar_columns(numpy.array([[1.0, 2.0, 0.0], [0.0, 0.0, 1.0]]), 0.9)
+    >>> found.first, found.second, found.cosine
+    (array([0]), array([1]), array([1.]))
+    """
+    matrix = _ready(A)
+    search = checked_search(matrix, threshold, failure=failure, method=method, seed=integer(seed, "seed"))
+    _fits(plan_similarity(matrix, search, _machine(_found(matrix))), _found(matrix))
+    room, clock = desk(matrix), perf_counter()
+    pairs = similar(matrix, search, room.workspace)
+    cost = _cost(matrix, clock, matrix.geometry.bytes)
+    chance = 0.0 if pairs.rows == 0 else pairs.missed
+    return Similar(pairs.first, pairs.second, pairs.cosine, search.threshold, chance, cost, matrix.labels)
+
+
+def sketch(A: Any, l: int, *, kind: str = "auto", seed: int = 0) -> Sketched:
+    """S A for a random S with E[S^T S] = I: (m, n) -> (l, n), in one read.
+
+    Parameters
+    ----------
+    A : Matrix, or anything that `rnla.open` takes
+        m x n, real or complex.
+    l : int
+        Rows of the sketch, 1..m.
+    kind : {"auto", "gaussian", "sparse-sign", "countsketch", "srht"}
+        What S is; "auto" takes the one that is multiplied faster, Gaussian or sparse sign.
+    seed : int
+        Fixes S, whatever the chunks.
+
+    Returns
+    -------
+    Sketched
+        `value`, numpy, or a Dask array when A is stored and wide; `S`, whose `transpose()` is S^T.
+
+    Examples
+    --------
+    >>> import numpy, rnla
+    >>> rnla.sketch(numpy.ones((50, 3)), 5).value.shape
+    (5, 3)
+    """
+    matrix = _ready(A)
+    S = checked_sketch(matrix, l, kind, seed)
+    _fits(plan_sketch(matrix, S, _machine(_found(matrix))), _found(matrix))
+    room, clock = desk(matrix), perf_counter()
+    value, turned = sketched(matrix, S, room.workspace)
+    shown = room.lazy(value).T if turned else value  # type: ignore[arg-type]
+    return Sketched(shown, S, _cost(matrix, clock, matrix.geometry.bytes))
+
+
+def _ready(A: Any) -> Matrix:
+    """The matrix with one runner for all sweeps, and a meter of its own."""
+    matrix = open_matrix(A)
+    return replace(matrix, runner=current(matrix.runner), meter=Meter())
+
+
+def _sharing(B: Matrix, A: Matrix) -> Matrix:
+    return replace(B, meter=A.meter)
+
+
+def _found(A: Matrix) -> Resources:
+    return resources(A.swept_by)
+
+
+def _machine(found: Resources) -> Machine:
+    return Machine(found.threads, found.base_bytes)
+
+
+def _fits(plan: Plan, found: Resources) -> None:
+    refuse_if_too_large(plan.peak_bytes, found, CURE)
+
+
+def _cost(A: Matrix, clock: float, over_bytes: int) -> Cost:
+    total = A.meter.total()
+    return Cost(
+        passes=total.bytes_read / over_bytes if over_bytes else 0.0,
+        bytes_read=total.bytes_read,
+        seconds=perf_counter() - clock,
+        peak_bytes=total.peak_bytes,
+        read_seconds=total.read_seconds,
+        missing_entries=A.meter.missing,
+    )
+
+
+def _dasked(array: Any) -> Any:
+    import dask.array
+
+    return dask.array.from_array(array, chunks=(TALL_ROWS, -1)) if isinstance(array, np.ndarray) else array

@@ -1,0 +1,178 @@
+"""Similar columns: every pair at or above the threshold with its exact cosine, by one read or two."""
+
+import numpy as np
+import pytest
+import scipy.sparse
+import scipy.stats
+import xarray
+import zarr
+from distributed import Client
+
+import rnla
+from rnla.algorithms.similarity import cut_of, missed, sketch_rows
+from rnla.errors import RequestError, UnsupportedError
+from tests.backends import BACKENDS, SPARSE
+from tests.matrices import random_of
+from tests.tolerances import LAYOUT, failures_allowed, sum_rounding
+
+THRESHOLD = 0.8
+
+
+def alike(m=400, n=60, seed=0, noise=0.4):
+    """Columns of different lengths; some are copies of others with noise, one is zero, one is twice another."""
+    rng = np.random.default_rng(seed)
+    A = rng.standard_normal((m, n)) * rng.lognormal(0, 2, n)
+    for j in range(0, n - 1, 3):
+        A[:, j + 1] = A[:, j] + noise * np.linalg.norm(A[:, j]) / np.sqrt(m) * rng.standard_normal(m)
+    A[:, 5], A[:, 8] = 0, 2 * A[:, 2]
+    return A
+
+
+def pairs_of(A, threshold):
+    """Pairs and cosines by the definition."""
+    sizes = np.outer(*2 * [np.linalg.norm(A, axis=0)])
+    cosine = np.divide(A.T @ A, sizes, out=np.zeros(sizes.shape), where=sizes > 0)
+    return {(i, j): cosine[i, j] for i, j in np.argwhere(np.triu(cosine >= threshold, 1)).tolist()}
+
+
+def check(found, A, threshold=THRESHOLD):
+    expected = pairs_of(A.astype("f8"), threshold)
+    pairs = list(zip(found.first.tolist(), found.second.tolist(), strict=True))
+    assert len(pairs) == len(set(pairs))
+    assert set(pairs) == set(expected)
+    cosines = np.array([expected[pair] for pair in pairs])
+    assert np.all(np.abs(found.cosine - cosines) <= sum_rounding("f8", 2 * len(A)))
+    assert np.all(np.diff(found.cosine) <= 0)
+    assert np.all(found.first < found.second)
+
+
+@pytest.mark.parametrize("method", ["gram", "sketch"])
+@pytest.mark.parametrize("shape", [(400, 60), (50, 90)])
+def test_pairs_are_those_of_the_definition_whatever_holds_the_matrix(tmp_path, small_panels, method, shape):
+    A = alike(*shape)
+    for backend in BACKENDS:
+        B = np.where(np.random.default_rng(1).random(len(A)) < 0.5, 1.0, 0.0)[:, None] * A if backend in SPARSE else A
+        matrix = BACKENDS[backend](B, tmp_path / backend.replace(" ", ""))
+        if method == "gram" and matrix.geometry.reads == 2:
+            continue
+        found = rnla.similar_columns(matrix, THRESHOLD, method=method)
+        check(found, B)
+        assert found.cost.passes <= (1 if method == "gram" else 2) * matrix.geometry.reads
+
+
+@pytest.mark.parametrize("dtype", ["f4", "i2", "?", "f2"])
+def test_cosines_of_any_type_are_those_of_the_numbers_as_stored(dtype):
+    A = (20 * alike() / np.maximum(np.abs(alike()).max(axis=0), 1e-30)).astype(dtype)
+    for method in ("gram", "sketch"):
+        check(rnla.similar_columns(A, 0.6, method=method), A, 0.6)
+
+
+def test_views_are_compared_as_they_are_seen(tmp_path, small_panels):
+    A = alike() + 5
+    matrix = BACKENDS["zarr v3, both ways"](A, tmp_path)
+    for method in ("gram", "sketch"):
+        check(rnla.similar_columns(matrix.centred(), THRESHOLD, method=method), A - A.mean(axis=0))
+        check(rnla.similar_columns(matrix.T.T, 0.9999, method=method), A, 0.9999)
+
+
+@pytest.mark.parametrize(("cosine", "rows"), [(0.5, 272), (0.8, 70), (0.95, 26), (0.8, 5), (0.3, 40)])
+def test_the_law_of_a_sketched_cosine(cosine, rows):
+    rng, trials = np.random.default_rng(0), 40_000
+    u, z = rng.standard_normal((2, trials, rows))
+    w = cosine * u + np.sqrt(1 - cosine**2) * z
+    seen = (u * w).sum(axis=1) / np.sqrt((u**2).sum(axis=1) * (w**2).sum(axis=1))
+    for share in (0.001, 0.1, 0.5, 0.9):
+        cut = float(np.quantile(seen, share))
+        chance = missed(cosine, cut, rows)
+        below = int((seen < cut).sum())
+        assert below <= failures_allowed(trials, chance)
+        assert trials - below <= failures_allowed(trials, 1 - chance)
+
+
+@pytest.mark.parametrize("threshold", [0.4, 0.8, 0.99])
+@pytest.mark.parametrize("failure", [1e-2, 1e-6, 1e-9])
+def test_a_pair_at_the_threshold_is_missed_as_seldom_as_stated_and_a_closer_one_less(threshold, failure):
+    rows = sketch_rows(threshold, failure)
+    cut = cut_of(threshold, failure, rows)
+    assert missed(threshold, cut, rows) == pytest.approx(failure, rel=1e-3)
+    assert missed((1 + threshold) / 2, cut, rows) < failure
+    assert 0 < cut < threshold
+
+
+def test_pairs_are_missed_no_more_often_than_stated():
+    A, failure, trials = alike(300, 31, noise=0.7), 0.05, 40
+    exact = pairs_of(A, 0.8)
+    lost = 0
+    for seed in range(trials):
+        found = rnla.similar_columns(A, 0.8, method="sketch", failure=failure, seed=seed)
+        lost += len(exact) - found.first.size
+    assert lost <= failures_allowed(trials * len(exact), failure)
+
+
+def test_the_second_read_is_of_the_chunks_that_hold_candidates(tmp_path, small_panels):
+    A = random_of("f8", (200, 80))
+    A[:, 71] = A[:, 3] + 0.01
+    zarr.create_array(str(tmp_path / "a"), data=A, chunks=(20, 10), compressors=None)
+    found = rnla.similar_columns(tmp_path / "a", 0.99, method="sketch")
+    assert list(zip(found.first, found.second, strict=True)) == [(3, 71)]
+    assert found.cost.bytes_read == 8 * 200 * (80 + 2 * 10)
+    assert "missed with probability 1e-06" in repr(found)
+
+
+def test_labels_come_with_the_pairs():
+    A = alike(n=9)
+    named = xarray.DataArray(A, dims=("cell", "gene"), coords={"gene": [f"g{j}" for j in range(9)]})
+    found = rnla.similar_columns(named, THRESHOLD)
+    assert found.names[0].tolist() == [f"g{j}" for j in found.first]
+    assert found.names[1].tolist() == [f"g{j}" for j in found.second]
+    assert rnla.similar_columns(A, THRESHOLD).names[0] is not None
+
+
+def test_the_same_pairs_on_a_cluster_and_with_other_chunks(tmp_path, small_panels):
+    A = alike()
+    found = []
+    for number, chunks in enumerate([(400, 60), (30, 7)]):
+        zarr.create_array(str(tmp_path / str(number)), data=A, chunks=chunks)
+        found.append(rnla.similar_columns(tmp_path / str(number), THRESHOLD, method="sketch"))
+    with Client(processes=False, n_workers=2, threads_per_worker=1, dashboard_address=None):
+        there = rnla.similar_columns(tmp_path / "0", THRESHOLD, method="sketch")
+    assert there.cosine.tobytes() == found[0].cosine.tobytes()
+    assert np.array_equal(found[0].first, found[1].first)
+    assert np.allclose(found[0].cosine, found[1].cosine, rtol=LAYOUT)
+
+
+def test_many_columns_are_sketched(small_panels):
+    A = scipy.sparse.random_array((500, 2500), density=0.02, rng=0, format="csc")
+    order = np.arange(2500)
+    order[2400] = 17
+    found = rnla.similar_columns(A[:, order], 0.95)
+    assert (17, 2400) in list(zip(found.first.tolist(), found.second.tolist(), strict=True))
+    assert found.missed == 1e-6
+
+
+def test_nothing_is_similar_to_zero_columns():
+    for method in ("gram", "sketch"):
+        assert rnla.similar_columns(np.zeros((9, 4)), 0.5, method=method).first.size == 0
+        assert rnla.similar_columns(np.ones((9, 1)), 0.5, method=method).first.size == 0
+
+
+@pytest.mark.parametrize("threshold", [0, 1, -0.5, 1.5, True, "high", np.nan])
+def test_thresholds_that_are_no_cosines_are_refused(threshold):
+    with pytest.raises(RequestError, match="threshold"):
+        rnla.similar_columns(np.eye(3), threshold)
+
+
+def test_other_requests_that_cannot_be_right_are_refused(monkeypatch):
+    with pytest.raises(RequestError, match="one of auto, gram, sketch"):
+        rnla.similar_columns(np.eye(3), 0.5, method="dimsum")
+    with pytest.raises(RequestError, match="failure"):
+        rnla.similar_columns(np.eye(3), 0.5, failure=0)
+    with pytest.raises(RequestError, match="no entries"):
+        rnla.similar_columns(np.ones((3, 0)), 0.5)
+    with pytest.raises(RequestError, match="too small for a sketch"):
+        rnla.similar_columns(np.eye(3), 0.05, method="sketch")
+    with pytest.raises(UnsupportedError, match="real columns"):
+        rnla.similar_columns(np.eye(3) * 1j, 0.5)
+    monkeypatch.setattr("rnla.algorithms.similarity.MOST_PAIRS", 10)
+    with pytest.raises(RequestError, match="higher threshold"):
+        rnla.similar_columns(np.ones((50, 20)), 0.9, method="sketch")
