@@ -43,7 +43,7 @@ def view(A: Matrix, config: CurConfig) -> Matrix:
 def choice(A: Matrix, config: CurConfig) -> Choice:
     """The options as a checked choice."""
     return checked_choice(
-        A,
+        A.shape,
         config.k,
         columns=config.columns,
         rows=config.rows,

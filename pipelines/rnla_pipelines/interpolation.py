@@ -41,7 +41,9 @@ def view(A: Matrix, config: IdConfig) -> Matrix:
 
 def choice(A: Matrix, config: IdConfig) -> Choice:
     """The options as a checked choice."""
-    return checked_choice(A, config.k, tol=config.tol, select=config.select, passes=config.passes, seed=config.seed)
+    return checked_choice(
+        A.shape, config.k, tol=config.tol, select=config.select, passes=config.passes, seed=config.seed
+    )
 
 
 def planned(A: Matrix, config: IdConfig, found: Resources) -> Plan:

@@ -29,7 +29,7 @@ from rnla.kernels.blas import single_blas_thread
 from rnla.kernels.subspaces import svd
 from rnla.sweeps.matrix import Matrix
 from rnla.sweeps.picking import LeftOut
-from rnla.sweeps.source import Resident, ResidentTall, Source, Tall, Workspace, holds_sparse
+from rnla.sweeps.source import Resident, ResidentTall, Source, Tall, Workspace
 
 Middle = Literal["optimal", "cross"]
 OVERSAMPLE = 10  # singular vectors beyond the columns and rows wanted
@@ -59,13 +59,22 @@ class Choice:
         """The singular vectors wanted: a few more than lines, or as many as reach somewhat less than the tolerance."""
         width = None if self.k is None else min(2 * max(self.k, self.columns, self.rows) + OVERSAMPLE, *shape)
         tolerance = None if self.k is not None or self.tolerance is None else HEADROOM * self.tolerance
+        method: Literal["auto", "sketch"] = "sketch" if self.sketch_passes == 1 else "auto"
         return Request(
-            width, self.sketch_passes, tolerance, 0, self.seed, "auto", names=("left", "right"), squares=True
+            width,
+            self.sketch_passes,
+            tolerance,
+            0,
+            self.seed,
+            method,
+            names=("left", "right"),
+            squares=True,
+            rough=True,
         )
 
 
 def checked_choice(  # noqa: PLR0913 - options are keywords
-    A: Matrix,
+    shape: tuple[int, int],
     k: Any,
     *,
     columns: Any = None,
@@ -77,7 +86,6 @@ def checked_choice(  # noqa: PLR0913 - options are keywords
     seed: Any = 0,
 ) -> Choice:
     """The choice, or an error that says what is allowed."""
-    shape = A.shape
     one_of(select, "select", SELECTORS)
     one_of(middle, "middle", get_args(Middle))
     # an SVD's request has the same k and tol
@@ -86,17 +94,11 @@ def checked_choice(  # noqa: PLR0913 - options are keywords
         msg = f"select={select!r} needs k, the number of columns: only pivoted columns can be counted by a tolerance"
         raise RequestError(msg)
     counts = [_count(name, given, wanted.k, shape) for name, given in (("columns", columns), ("rows", rows))]
-    quick = middle == "cross" and streamable(oriented(A)[0])
-    budget = (2 if quick else 3) if passes is None else integer(passes, "passes")
+    budget = (3 if middle == "optimal" else 2) if passes is None else integer(passes, "passes")
     if not 2 <= budget <= 100:
         msg = f"passes={budget} must lie in 2..100: one to choose and one to gather, or more to choose better"
         raise RequestError(msg)
     return Choice(wanted.k, counts[0], counts[1], select, middle, budget, wanted.seed, wanted.tolerance)
-
-
-def streamable(A: Matrix) -> bool:
-    """Whether one sweep can give singular vectors: blocks of whole rows in memory, which must not be sparse."""
-    return A.geometry.reads == 1 and not holds_sparse(A.source)
 
 
 def _count(name: str, given: Any, k: int | None, shape: tuple[int, int]) -> int:

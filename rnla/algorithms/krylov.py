@@ -23,10 +23,10 @@ from rnla.kernels.subspaces import Factors, eigh, factors, orth, ritz_factors
 from rnla.streams import normal
 from rnla.sweeps.matrix import Matrix
 from rnla.sweeps.products import ColumnNorms, Gram, Inner, OwnMoments, Product, Right, RowNorms, SumOfSquares
-from rnla.sweeps.settling import first_sweep
+from rnla.sweeps.settling import first_sweep, in_range
 from rnla.sweeps.source import Tall, Workspace
 
-Kind = Literal["krylov", "subspace", "gram"]
+Kind = Literal["krylov", "subspace", "gram", "sketch"]
 INDEPENDENT = 1e-6  # eigenvalues of Y^H Y, of unit columns, below this are rounding: so U is orthonormal to 1e-9
 UNRESOLVED = 1000.0  # modes with (sigma_k / sigma_1)^2 below this many roundings need more precision
 
@@ -74,12 +74,13 @@ class Krylov:
     workspace: Workspace
     k: int | None  # None: as many as the tolerance needs
     width: int  # columns of a block
-    sweeps: int  # at most; 2 at least
+    sweeps: int  # at most; 2 at least, 1 for a sketch
     oversample: int
     seed: int
     kind: Kind = "krylov"
     tolerance: float | None = None
     extra: Extra = NOTHING
+    rough: bool = False  # never multiplied in float64 for small modes
 
     def start(self) -> State:
         """A random orthonormal block; nothing is read."""
@@ -118,6 +119,8 @@ class Krylov:
 
     def step(self, state: State) -> State:
         """One more sweep."""
+        if self.kind == "sketch":
+            return self._only(state)
         if not state.settled:
             return self._first(state)
         return self._last(state) if state.last else self._middle(state)
@@ -157,7 +160,7 @@ class Krylov:
         hidden = seen.s.size < wanted or seen.s[wanted - 1] ** 2 < UNRESOLVED * real_eps(self.A.dtype) * seen.s[0] ** 2
         if self.tolerance is not None:
             hidden |= self.tolerance**2 < 4 * energy_rounding(1.0, real_eps(self.A.dtype))
-        if hidden and Z.any():
+        if hidden and Z.any() and not self.rough:
             # float32 hides the modes asked for: go on in float64, from the power step that is known
             start = orth(np.hstack([seen.Vh.conj().T, Z]))[:, : K.shape[1]]
             state = state._replace(promoted=True, Q=start, K=K[:, :0], Z=Z[:, :0])
@@ -175,6 +178,25 @@ class Krylov:
         k = self.k or self._rank(np.sqrt(np.maximum(w[::-1], 0.0)), state.energy) or C.shape[0]
         width = min(k + self.oversample, C.shape[0])
         return state._replace(K=np.eye(C.shape[0], dtype=C.dtype), Z=C, Q=V[:, :width], last=True)
+
+    def _only(self, state: State) -> State:
+        """Y, Z and Y^H Y of a random block in the only sweep (Halko, Martinsson and Tropp 2011, without iterations)."""
+        n, l = state.Q.shape
+        X = np.hstack([state.Q, probes(self.seed, n, self.A)])
+        Y = self.workspace.tall("Y", (self.A.shape[0], l), self.A.dtype, self.A.geometry.tall_rows)
+        wanted: list[Product] = [Right(X, Y, columns=l), Gram(X), Inner(X, columns=l), *extras(self.extra)]
+        (_, Z, G, *more), tally, view = in_range(self.A, *wanted)
+        return state._replace(
+            sweeps=1,
+            energy=tally.energy,
+            unit=view.transform.unit,
+            settled=True,
+            finished=True,
+            squares=state.squares if self.extra.squares is None else more[0],
+            G=G,
+            ZQ=Z[:, :l],
+            ZW=Z[:, l:],
+        )
 
     def _middle(self, state: State) -> State:
         A = self.view(state)

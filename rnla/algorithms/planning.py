@@ -92,11 +92,12 @@ class Request:
     tolerance: float | None
     oversample: int
     seed: int
-    method: Method
+    method: Method | Literal["sketch"]  # "sketch" serves those who only look for columns and rows
     means: bool = False  # whether the means of the columns are wanted too
     scores: bool = False  # whether left vectors are wanted times their singular values
     names: tuple[str, str] = ("U", "Vt")  # of the left and right factor in the result
     squares: bool = False  # whether the squared norms of rows and columns are wanted too
+    rough: bool = False  # whether float32 products are good enough for modes that they hide
 
 
 def checked_request(
@@ -199,7 +200,7 @@ def width_of(A: Matrix, request: Request) -> int:
 
 def sweeps_of(method: str, request: Request, A: Matrix) -> int:
     """Sweeps at most: blocks of Krylov's method fill the whole space after n / width of them."""
-    if method == "merge":
+    if method in {"merge", "sketch"}:
         return 1
     if method == "gram":
         return 2
@@ -304,6 +305,8 @@ def _peak(A: Matrix, method: str, width: int, threads: int, sweeps: int) -> int:
     everywhere = busy * (buffers + read + block + tall + 2 * partial) + waiting * partial + n * carried * item
     # the client's algebra: the blocks so far, their products, and copies of both; or A^T A, its eigenvectors and
     # LAPACK's workspace of twice the size
-    blocks = n * width * (sweeps + 1) * wide * 5 if method in {"krylov", "subspace"} else n * carried * wide * 9
+    blocks = (
+        n * width * (sweeps + 1) * wide * 5 if method in {"krylov", "subspace", "sketch"} else n * carried * wide * 9
+    )
     small = min(2 * width * sweeps, n + width) ** 2 * wide * 4
     return everywhere + blocks + small + (32 << 20)

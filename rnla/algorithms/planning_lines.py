@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rnla.algorithms.cur import Choice, streamable
+from rnla.algorithms.cur import Choice
 from rnla.algorithms.planning import Plan, oriented
 from rnla.algorithms.planning import plan as planned
 from rnla.arrays import accumulator_dtype
@@ -33,12 +33,6 @@ def plan_lines(
     check_plain(A)
     view, transposed = oriented(A)
     reads = view.geometry.reads
-    if choice.sketch_passes == 1 and not streamable(view):
-        msg = (
-            "one pass for singular vectors compresses blocks of whole dense rows, and here rows are sparse or do not "
-            f"fit: give passes={choice.passes + 1} or more"
-        )
-        raise UnsupportedError(msg)
     request = replace(choice.request(A.shape), passes=choice.sketch_passes or 2)
     sketch = planned(pipeline, A, request, threads=threads, base_bytes=base_bytes)
     sweeps = choice.passes if choice.sketch_passes else 1 + (choice.select == "norm-squared")

@@ -106,6 +106,7 @@ def _iterated(
         method,  # type: ignore[arg-type]
         request.tolerance,
         extra,
+        request.rough,
     )
     found = extract(run, iterate(run, checkpoints))
     view = found.view.transform

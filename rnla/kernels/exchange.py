@@ -17,6 +17,7 @@ import numpy as np
 from rnla.arrays import Array
 from rnla.kernels.subspaces import pivots
 
+LISTED = 3  # times the lines wanted: a short list
 ROUNDS = 4  # of exchanges, each trying every place once
 GAIN = 1e-6  # an exchange must gain so much, relative
 
@@ -29,18 +30,35 @@ def gains(X: Array, G: Array, noise: Array, W: Array) -> Array:
 
 
 def greedy(G: Array, noise: Array, W: Array, count: int) -> Array:
-    """`count` lines of G (N, l), each the one that adds most: (count,)."""
-    X, taken = np.array(G), np.zeros(len(G), bool)
-    chosen = []
-    for _ in range(min(count, len(G))):
-        score = np.where(taken, -1.0, gains(X, G, noise, W))
+    """`count` lines of G (N, l), each the one that adds most: (count,).
+
+    X = G S is never updated whole: with x_k and t_k = G x_k^H of the steps before, row i of it is
+    g_i - sum_k t_ik x_k / size_k, and sizes and gains follow from t_k and X W x_k^H.
+    """
+    count = min(count, len(G))
+    size = noise + np.sum(np.abs(G) ** 2, axis=1)
+    gain = np.sum(((G @ W) * G.conj()).real, axis=1)
+    T = np.zeros((len(G), count), G.dtype, order="F")
+    xs = np.zeros((count, G.shape[1]), G.dtype)
+    taken, chosen = np.zeros(len(G), bool), []
+    for k in range(count):
+        score = np.divide(gain, size, out=np.zeros_like(gain), where=size > 0)
+        score[taken] = -1.0
         best = int(score.argmax())
         chosen.append(best)
         taken[best] = True
-        x = X[best].copy()
-        size = float(noise[best] + (x @ G[best].conj()).real)
-        if size > 0:
-            X -= np.outer(G @ x.conj(), x / size)
+        x = G[best] - T[best, :k] @ xs[:k]
+        own = float(size[best])
+        if own <= 0:
+            continue
+        Wx = W @ x.conj()
+        t, y = (G @ np.stack([x.conj(), Wx], axis=1)).T
+        y = y - T[:, :k] @ (xs[:k] @ Wx)
+        gain += (np.abs(t) / own) ** 2 * float((x @ Wx).real) - 2.0 / own * (t.conj() * y).real
+        size -= np.abs(t) ** 2 / own
+        np.maximum(gain, 0.0, out=gain)
+        np.maximum(size, noise, out=size)
+        T[:, k], xs[k] = t / own, x
     return np.asarray(chosen, dtype=np.intp)
 
 
@@ -73,10 +91,10 @@ def exchanged(G: Array, noise: Array, W: Array, chosen: Array) -> Array:
 
 
 def shortlist(G: Array, noise: Array, W: Array, count: int) -> Array:
-    """Lines among which to look for `count`: pivots, and twice as many greedy ones: (at most 3 count,), in order."""
-    if len(G) <= 3 * count:
+    """Lines among which to look for `count`, in order: pivots and greedy ones (either alone gives worse answers)."""
+    if len(G) <= LISTED * count:
         return np.arange(len(G))
-    return np.unique(np.concatenate([pivots(G.conj().T, count), greedy(G, noise, W, 2 * count)]))
+    return np.unique(np.concatenate([pivots(G.conj().T, count), greedy(G, noise, W, (LISTED - 1) * count)]))
 
 
 def best_rows(G: Array, noise: Array, W: Array, count: int) -> Array:

@@ -93,7 +93,7 @@ def cur(  # noqa: PLR0913 - options are keywords
     """
     matrix = open_matrix(A)
     options = {"columns": columns, "rows": rows, "select": select, "middle": middle, "passes": passes, "seed": seed}
-    choice = checked_choice(matrix, k, **options)
+    choice = checked_choice(matrix.shape, k, **options)
     if out is not None:
         run_job("cur", matrix, out, _given(options, k=k), overwrite=overwrite, memory_bytes=memory_bytes)
         return replace(cast("CUR", load(out)), labels=matrix.labels)
@@ -152,7 +152,7 @@ def interpolative(  # noqa: PLR0913 - options are keywords
     """
     matrix = open_matrix(A)
     options = {"tol": tol, "select": select, "passes": passes, "seed": seed}
-    choice = checked_choice(matrix, k, **options)
+    choice = checked_choice(matrix.shape, k, **options)
     two_sided = flag(two_sided, "two_sided")
     if out is not None:
         given = _given(options, k=k, two_sided=two_sided)

@@ -76,7 +76,7 @@ def test_every_selector_gives_what_it_certifies(shape, select, complex_):
     if proof.best_lower is not None:
         assert proof.best_lower <= best + cancellation("f8", norm)
         assert best <= proof.best_upper + cancellation("f8", norm)
-        assert proof.frobenius_error <= proof.ratio * best * (1 + 1e-6)
+        assert proof.ratio is None or proof.frobenius_error <= proof.ratio * best * (1 + 1e-6)
 
 
 @pytest.mark.parametrize("spectrum", SPECTRA)
@@ -210,11 +210,7 @@ def test_passes_read_are_passes_planned_are_passes_stated(tmp_path, layout, requ
     zarr.create_array(str(tmp_path / "a"), data=low(shape), chunks=chunks, compressors=None)
     A = watched(rnla.open(tmp_path / "a", **opening), tmp_path / "log")
     options = REQUESTS[request_]
-    budget = options.get("passes", 2 if options.get("middle") == "cross" and A.geometry.reads == 1 else 3)
-    if A.geometry.reads == 2 and budget - 1 - ("select" in options and "norms" in request_) == 1:
-        with pytest.raises(UnsupportedError, match="or more"):
-            rnla.cur(A, 5, **options)
-        return
+    budget = options.get("passes", 2 if options.get("middle") == "cross" else 3)
     plan = rnla.plan("cur", A, k=5, **options)
     found = rnla.cur(A, 5, **options)
     read = sum(one.entries for one in reads(tmp_path / "log")) / A.geometry.rows / A.geometry.columns
