@@ -75,7 +75,7 @@ class Chain:
     def decode(self, stored: Array, out: Array | None = None) -> Array:
         """Elements of a chunk, as (rows, columns); in `out` (its bytes) where that is given and rows lie together."""
         if self.foreign is not None:
-            return _by_zarr(json.loads(self.foreign), stored)
+            return _by_zarr(json.loads(self.foreign), stored).reshape(self.chunks)
         if out is None or self.fortran:
             out = np.empty(self.nbytes, np.uint8)
         for position, step in enumerate(self.steps):
@@ -184,7 +184,10 @@ def _by_zarr(metadata: dict[str, Any], stored: Array) -> Array:
     """The only chunk of a Zarr array in memory."""
     import zarr
 
-    key, chunk = (".zarray", "0.0") if metadata["zarr_format"] == 2 else ("zarr.json", "c/0/0")
+    zeros = ["0"] * len(metadata["shape"])
+    key, chunk = (
+        (".zarray", ".".join(zeros)) if metadata["zarr_format"] == 2 else ("zarr.json", "/".join(["c", *zeros]))
+    )
     make = zarr.core.buffer.default_buffer_prototype().buffer
     objects = {key: make.from_bytes(json.dumps(metadata).encode()), chunk: make.from_array_like(stored)}
     try:
@@ -208,9 +211,10 @@ def chain_v3(metadata: dict[str, Any], codecs: list[Any], dtype: DType, chunks: 
         order: Literal[">", "<"] = ">" if named[0][1].get("endian") == "big" else "<"
         steps = [json.dumps({"id": name.removeprefix("numcodecs."), **_bare(conf)}) for name, conf in named[:0:-1]]
         return Chain(dtype.newbyteorder(order), chunks, steps=tuple(steps), checksummed=names[-1] == "crc32c")
+    shape = chunks[: len(metadata["shape"])]
     single = {
-        "zarr_format": 3, "node_type": "array", "shape": chunks, "data_type": metadata["data_type"],
-        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": chunks}},
+        "zarr_format": 3, "node_type": "array", "shape": shape, "data_type": metadata["data_type"],
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": shape}},
         "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
         "fill_value": metadata["fill_value"], "codecs": codecs, "attributes": {},
     }  # fmt: skip
@@ -245,7 +249,8 @@ def chain_v2(metadata: dict[str, Any], dtype: DType, chunks: tuple[int, int]) ->
     if not filters and (compressor is None or compressor["id"] in COMPRESSORS):
         steps = () if compressor is None else (json.dumps({"id": compressor["id"], **_bare(compressor)}),)
         return Chain(dtype, chunks, metadata.get("order") == "F", steps)
-    single = {**metadata, "shape": chunks, "dimension_separator": "."}
+    shape = chunks[: len(metadata["shape"])]
+    single = {**metadata, "shape": shape, "chunks": shape, "dimension_separator": "."}
     sealed = compressor is None and _ends_in_crc32c([codec["id"] for codec in filters])
     return Chain(dtype, chunks, foreign=json.dumps(single), checksummed=sealed)
 

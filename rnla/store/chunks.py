@@ -251,6 +251,9 @@ class Chunks:
         """Store, key, chunk index, rows and columns of a chunk."""
         rows, columns = self.layout.area(i, j)
         (m, n) = self.layout.shape
+        if self.layout.vector:
+            entries = f"entries {rows.start}..{rows.stop - 1} of {m}"
+            return f"{self.objects.url}: key {self.layout.key(i, j)}, chunk {i}, {entries}"
         return (
             f"{self.objects.url}: key {self.layout.key(i, j)}, chunk ({i}, {j}), rows {rows.start}..{rows.stop - 1} "
             f"of {m}, columns {columns.start}..{columns.stop - 1} of {n}"

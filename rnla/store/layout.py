@@ -1,13 +1,15 @@
-"""The layout of a stored matrix: shape, chunk grid, keys and codec chain, read from its metadata and vetted.
+"""The layout of a stored matrix or vector: shape, chunk grid, keys and codec chain, read from its metadata and vetted.
 
 Metadata is parsed here, before Zarr sees it, so that a hostile or unusual store is refused with a plain sentence.
-Zarr v2 and v3; shards are read chunk by chunk through their index.
+Zarr v2 and v3; shards are read chunk by chunk through their index. A vector (one dimension: the parts of a sparse
+matrix) is seen as one column.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +55,7 @@ class Layout:
     prefixed: bool  # keys begin with "c"
     fill: complex | float | int | bool
     digest: str  # of the metadata that bears on the elements
+    vector: bool = False  # stored with one dimension
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -69,7 +72,7 @@ class Layout:
         """Object that holds chunk (i, j)."""
         if self.shards is not None:
             i, j = i // self.shards.counts[0], j // self.shards.counts[1]
-        parts = ["c", str(i), str(j)] if self.prefixed else [str(i), str(j)]
+        parts = [*(["c"] if self.prefixed else []), str(i), *([] if self.vector else [str(j)])]
         return self.separator.join(parts)
 
     def area(self, i: int, j: int) -> tuple[slice, slice]:
@@ -89,9 +92,10 @@ def layout_of(raw: bytes, url: str) -> Layout:
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         msg = f"{url}: its metadata cannot be understood ({type(error).__name__}: {error}); restore it from a copy"
         raise StoreError(msg) from error
+    vector = len(metadata["shape"]) == 1
     bearing = {key: value for key, value in metadata.items() if key not in ("attributes", "dimension_names")}
     digest = hashlib.blake2b(json.dumps(bearing, sort_keys=True).encode(), digest_size=16).hexdigest()
-    return Layout(**parts, digest=digest)
+    return Layout(**parts, digest=digest, vector=vector)
 
 
 def matrix_shape(shape: list[int], url: str) -> tuple[int, int]:
@@ -106,8 +110,8 @@ def matrix_shape(shape: list[int], url: str) -> tuple[int, int]:
 
 
 def _grid(shape: list[int], chunks: list[int]) -> tuple[tuple[int, int], tuple[int, int]]:
-    m, n = (int(size) for size in shape)
-    r, c = (int(size) for size in chunks)
+    m, n = _as_matrix(shape)
+    r, c = _as_matrix(chunks)
     if m < 0 or n < 0 or r < 1 or c < 1:
         msg = f"shape {shape} and chunks {chunks} are no chunk grid"
         raise ValueError(msg)
@@ -115,6 +119,12 @@ def _grid(shape: list[int], chunks: list[int]) -> tuple[tuple[int, int], tuple[i
         msg = f"its chunks of {r:,} x {c:,} entries are far larger than the array of {m:,} x {n:,}; write it again"
         raise UnsupportedError(msg)
     return (m, n), (r, c)
+
+
+def _as_matrix(shape: Sequence[int]) -> tuple[int, int]:
+    """Two sizes; a vector is one column."""
+    m, n = (*shape, 1) if len(shape) == 1 else shape
+    return int(m), int(n)
 
 
 def _layout_v2(metadata: dict[str, Any]) -> dict[str, Any]:
@@ -125,6 +135,7 @@ def _layout_v2(metadata: dict[str, Any]) -> dict[str, Any]:
     dtype = np.dtype(given)
     working_dtype(dtype)
     shape, chunks = _grid(metadata["shape"], metadata["chunks"])
+    metadata = {**metadata, "order": "C"} if len(metadata["shape"]) == 1 else metadata
     return {
         "shape": shape,
         "chunks": chunks,
@@ -149,7 +160,7 @@ def _layout_v3(metadata: dict[str, Any]) -> dict[str, Any]:
         msg = "its chunk grid is not regular, or it has storage transformers; copy the array with regular chunks"
         raise UnsupportedError(msg)
     shape, outer = _grid(metadata["shape"], metadata["chunk_grid"]["configuration"]["chunk_shape"])
-    codecs, chunks, shards = _unsharded(metadata["codecs"], outer)
+    codecs, chunks, shards = _unsharded(metadata["codecs"], outer, len(metadata["shape"]))
     encoding = metadata["chunk_key_encoding"]
     prefixed = encoding["name"] == "default"
     return {
@@ -165,13 +176,15 @@ def _layout_v3(metadata: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _unsharded(codecs: list[Any], outer: tuple[int, int]) -> tuple[list[Any], tuple[int, int], Shards | None]:
+def _unsharded(
+    codecs: list[Any], outer: tuple[int, int], ndim: int
+) -> tuple[list[Any], tuple[int, int], Shards | None]:
     """Codecs and shape of a chunk, and how chunks lie in shards."""
     names = [codec if isinstance(codec, str) else codec["name"] for codec in codecs]
     if "sharding_indexed" not in names:
         return codecs, outer, None
     configuration = codecs[0]["configuration"]
-    _, chunks = _grid(list(outer), configuration["chunk_shape"])
+    _, chunks = _grid(list(outer[:ndim]), configuration["chunk_shape"])
     inner = [codec if isinstance(codec, str) else codec["name"] for codec in configuration["codecs"]]
     index = [codec if isinstance(codec, str) else codec["name"] for codec in configuration["index_codecs"]]
     endian = configuration["index_codecs"][0].get("configuration", {}).get("endian", "little")
