@@ -61,6 +61,12 @@ class FaultSource:
     def transposed(self):
         return replace(self, inner=self.inner.transposed, turned=not self.turned)
 
+    def __getattr__(self, name):
+        """How a sparse source is cut, where the inner one is sparse."""
+        if name in ("cut", "by_rows"):
+            return getattr(self.inner, name)
+        raise AttributeError(name)
+
     def place(self, row, column):
         return self.inner.place(row, column)
 

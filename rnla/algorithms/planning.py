@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
@@ -9,15 +10,20 @@ from rnla.algorithms.certificate import PROBES, energy_rounding
 from rnla.arrays import accumulator_dtype, spelt_bytes
 from rnla.checks import integer, one_of, share
 from rnla.errors import RankError, RequestError, UnsupportedError
+from rnla.kernels.sparse import RUN
 from rnla.sweeps.geometry import FAN_IN, Geometry
 from rnla.sweeps.matrix import Matrix
+from rnla.sweeps.nonzeros import SparseGeometry
 from rnla.sweeps.settling import extra_reads
+from rnla.sweeps.source import swept_as_it_is
 from rnla.sweeps.spans import BLOCK_BYTES
+from rnla.sweeps.sparse import DENSE_BYTES
 from rnla.tables import html_table, text_table
 
 Method = Literal["auto", "krylov", "subspace", "gram", "merge"]
 GRAM_COLUMNS = 1024  # up to this side the whole of A^H A is formed
 WORTH_SHARING = 256 << 20  # bytes of a store from which idle threads are worth a word
+INDEX_BYTES = 4  # of a column number in the copies that scipy makes
 TOLERANCE_WIDTH = 64  # columns of a block when the rank is to be found
 
 
@@ -144,14 +150,17 @@ def checked_request(
 def oriented(A: Matrix) -> tuple[Matrix, bool]:
     """A or its transpose, whichever is swept well, and whether it is the transpose.
 
-    Along the longer side, unless strips fit only along the other and the sides are not far apart, or the view needs
-    whole rows and strips along the longer side do not fit.
+    Along the side that a sparse store is kept by. Else along the longer side, unless strips fit only along the other
+    and the sides are not far apart, or the view needs whole rows and strips along the longer side do not fit.
     """
+    if hasattr(A.source, "by_rows"):
+        return (A, False) if swept_as_it_is(A.source) else (A.T, True)
     m, n = A.shape
-    along, across = (A, A.T) if m >= n else (A.T, A)
-    fits = across.geometry.reads == 1 and max(m, n) <= 4 * min(m, n)
-    if along.geometry.reads == 2 and (fits or along.needs_whole_rows):
-        along = across
+    along = A if m >= n else A.T
+    if along.geometry.reads == 2:
+        across = A.T if m >= n else A
+        fits = across.geometry.reads == 1 and max(m, n) <= 4 * min(m, n)
+        along = across if fits or along.needs_whole_rows else along
     return along, along.shape != A.shape or (m == n and along is not A)
 
 
@@ -254,7 +263,11 @@ def plan(
         peak_bytes=base_bytes + peak,
         output_bytes=output,
         scratch_bytes=scratch,
-        notes=notes + _rank_note(request, width, sweeps, method) + _span_note(geometry, threads),
+        notes=notes
+        + _rank_note(request, width, sweeps, method)
+        + _span_note(geometry, threads)
+        + _share_note(view)
+        + _side_note(view),
     )
 
 
@@ -265,8 +278,30 @@ def _rank_note(request: Request, width: int, sweeps: int, method: str) -> tuple[
     return (f"without k the rank is at most {most}: if the tolerance needs more, give k or more passes",)
 
 
+def _share_note(A: Matrix) -> tuple[str, ...]:
+    share = getattr(A.source, "assumed_share", None)
+    if share is None:
+        return ()
+    note = (
+        "how many nonzeros the sparse blocks of a Dask array hold is not known before they are made: memory is planned "
+        f"for {share:.0%} of the entries, and bytes are counted as if all were stored"
+    )
+    return (note,)
+
+
+def _side_note(A: Matrix) -> tuple[str, ...]:
+    m, n = A.shape
+    if not hasattr(A.source, "by_rows") or n <= m:
+        return ()
+    note = (
+        f"the store is compressed along its shorter side, so the sums of a sweep have the length of the longer, {n:,}: "
+        "written anew, compressed along that, it needs far less memory"
+    )
+    return (note,)
+
+
 def _span_note(geometry: Geometry, threads: int) -> tuple[str, ...]:
-    if len(geometry.spans()) >= threads or geometry.bytes < WORTH_SHARING:
+    if len(geometry.spans()) >= threads or geometry.bytes < WORTH_SHARING or isinstance(geometry, SparseGeometry):
         return ()
     spans, strip = len(geometry.spans()), spelt_bytes(geometry.panel_rows * geometry.columns * geometry.itemsize)
     idle = f"{threads - spans} of {threads} threads have nothing to do"
@@ -274,13 +309,30 @@ def _span_note(geometry: Geometry, threads: int) -> tuple[str, ...]:
 
 
 def _flops(A: Matrix, method: str, width: int, sweeps: int) -> float:
-    m, n = A.shape
-    sweep = 4.0 * m * n * width
+    entries = A.geometry.entries
+    sweep = 4.0 * entries * width
     if method == "gram":
-        return 1.0 * m * n * n + sweep
+        return 1.0 * entries * A.shape[1] + sweep
     if method == "merge":
-        return 8.0 * m * n * width
+        return 8.0 * entries * width
     return sweeps * sweep
+
+
+def _most_nonzeros(A: Matrix) -> int | None:
+    """Stored elements of a sparse panel, at most; None for a dense one."""
+    geometry, share = A.geometry, getattr(A.source, "assumed_share", None)
+    if isinstance(geometry, SparseGeometry):
+        return geometry.most_nonzeros
+    return None if share is None else math.ceil(share * min(geometry.panel_rows, A.shape[0]) * geometry.columns)
+
+
+def _sparse_block_bytes(A: Matrix, method: str, most: int, product_bytes: int) -> int:
+    """Memory of a sparse panel while it is multiplied: copies in both precisions, and a product or two."""
+    item, wide = A.dtype.itemsize, accumulator_dtype(A.dtype).itemsize
+    entries = most * (2 * item + wide + INDEX_BYTES) + 8 * RUN * wide
+    if method == "gram":  # products of sparse matrices, or of rows made dense
+        entries += max(2 * most * (wide + INDEX_BYTES), 3 * DENSE_BYTES)
+    return entries + product_bytes * (4 if method == "merge" else 2)
 
 
 def _peak(A: Matrix, method: str, width: int, threads: int, sweeps: int) -> int:
@@ -291,11 +343,16 @@ def _peak(A: Matrix, method: str, width: int, threads: int, sweeps: int) -> int:
     carried = n if method == "gram" else width + PROBES
     spans = len(geometry.spans())
     busy = min(threads, spans)
-    buffers = (2 if geometry.span_panels > 1 else 1) * geometry.panel_bytes
+    held = 2 if geometry.span_panels > 1 else 1
+    buffers = held * geometry.panel_bytes
     block_rows = max(1, min(geometry.panel_rows, A.shape[0], BLOCK_BYTES // max(1, n * item)))
     copies = 5 if A.needs_whole_rows else 3 if method in {"gram", "merge"} else 2  # means of rows are taken in float64
     block = block_rows * min(n, geometry.part_columns) * wide * copies
     tall = geometry.tall_rows * (width + PROBES) * item * 3
+    if (most := _most_nonzeros(A)) is not None:
+        buffers = held * min(geometry.panel_bytes, most * (A.source.dtype.itemsize + 2 * INDEX_BYTES))
+        block = _sparse_block_bytes(A, method, most, n * carried * wide)
+        tall += geometry.panel_rows * (width + PROBES) * (2 * wide + item)
     if geometry.reads == 2:
         buffers = 2 * geometry.panel_bytes
         tall += geometry.panel_rows * (width + PROBES) * (wide + item)
@@ -309,4 +366,6 @@ def _peak(A: Matrix, method: str, width: int, threads: int, sweeps: int) -> int:
         n * width * (sweeps + 1) * wide * 5 if method in {"krylov", "subspace", "sketch"} else n * carried * wide * 9
     )
     small = min(2 * width * sweeps, n + width) ** 2 * wide * 4
+    if method in {"krylov", "subspace"}:  # bases of all blocks at the end, when the sweeps hold nothing any more
+        return max(everywhere + blocks, 3 * blocks) + small + (32 << 20)
     return everywhere + blocks + small + (32 << 20)

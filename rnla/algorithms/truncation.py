@@ -15,14 +15,16 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.sparse
 
 from rnla.arrays import Array, wide
-from rnla.kernels.dense import energy
 from rnla.kernels.subspaces import orth, svd
-from rnla.sweeps.blocks import Block, centred_block
+from rnla.sweeps.blocks import Block, Dense
 from rnla.sweeps.products import Sum
 from rnla.sweeps.source import Tall
 from rnla.sweeps.spans import energy_range
+from rnla.sweeps.sparse import Sparse
+from rnla.sweeps.transform import Transform
 
 ITERATIONS = 3  # products with the block and its adjoint, in memory
 
@@ -52,19 +54,20 @@ class Truncation(Sum):
         """Compressed block; its left vectors are written."""
         mean = None
         if self.centring:
-            block, mean = centred_block(block)
-        A = wide(block.dense())
+            block, mean = block.centred_here()
+        A = in_float64(block)
+        count = block.rows.stop - block.rows.start
         if not block.energy() <= energy_range(block.dtype)[1]:  # the sweep will refuse it, or repeat it in another unit
-            A, mean = np.zeros_like(A), None if mean is None else np.zeros_like(mean)
+            A = Sparse(scipy.sparse.csr_array((count, self.omega.shape[0])), block.rows, A.dtype, Transform())  # zeros
+            mean = None if mean is None else np.zeros_like(mean)
         U, s, Vh = compress(A, self.omega)
-        rest = A @ self.probes - U @ (s[:, None] * (Vh @ self.probes))
-        padded = np.zeros((A.shape[0], self.lefts.shape[1]), dtype=U.dtype)
+        rest = A.product(self.probes) - U @ (s[:, None] * (Vh @ self.probes))
+        padded = np.zeros((count, self.lefts.shape[1]), dtype=U.dtype)
         padded[:, : s.size] = U
         self.lefts.write(block.rows, padded)
         discarded = np.sum(np.abs(rest) ** 2, axis=0)
-        total = energy(A)
         start = (block.rows, np.eye(s.size, dtype=U.dtype), np.zeros(s.size, dtype=U.dtype))
-        return Compressed(A.shape[0], mean, s, Vh, discarded, total, (start,))
+        return Compressed(count, mean, s, Vh, discarded, A.energy(), (start,))
 
     def join(self, a: Compressed, b: Compressed) -> Compressed:
         """SVD of the stacked s Vh, truncated to l."""
@@ -102,14 +105,19 @@ class Truncation(Sum):
         )
 
 
-def compress(A: Array, omega: Array) -> tuple[Array, Array, Array]:
+def in_float64(block: Block) -> Dense | Sparse:
+    """The block, multiplied in float64 or complex128."""
+    return block.in_float64() if isinstance(block, Sparse) else Dense(wide(block.dense()), None, block.rows)
+
+
+def compress(A: Dense | Sparse, omega: Array) -> tuple[Array, Array, Array]:
     """Rank-l SVD of one block from `omega`, by subspace iteration in memory: U^H A = diag(s) Vh exactly."""
-    count, n = A.shape
+    count, n = A.rows.stop - A.rows.start, omega.shape[0]
     if min(count, n) <= omega.shape[1]:
-        return svd(A)
-    Q = orth(A.conj().T @ (A @ omega))
+        return svd(A.dense())
+    Q = orth(A.left(A.product(omega)).conj().T)  # A^H (A omega)
     for _ in range(ITERATIONS - 1):
-        Q = orth(A.conj().T @ (A @ Q)) if Q.shape[1] else Q
-    U = orth(A @ Q)
-    u, s, Vh = svd(U.conj().T @ A)
+        Q = orth(A.left(A.product(Q)).conj().T) if Q.shape[1] else Q
+    U = orth(A.product(Q))
+    u, s, Vh = svd(A.left(U))  # U^H A
     return U @ u, s, Vh

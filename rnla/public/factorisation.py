@@ -11,6 +11,7 @@ from time import perf_counter
 from typing import Any, cast
 
 import numpy as np
+import scipy.sparse
 
 from rnla.algorithms.certify import certify as certified
 from rnla.algorithms.delivery import column_statistics, pca_request, variances
@@ -236,6 +237,7 @@ def certify(A: Any, U: Any, s: Any, Vt: Any, *, seed: int = 0) -> Certificate:
     view, transposed = oriented(matrix)
     tall, short = (right.T, left.T) if transposed else (left, right)
     everything = short.source.read(slice(0, short.shape[0]), slice(0, short.shape[1]))
+    everything = everything.toarray() if scipy.sparse.issparse(everything) else everything
     wide = accumulator_dtype(matrix.dtype)
     return certified(
         view, _Readable(tall), values.astype(np.float64), np.asarray(everything).astype(wide), integer(seed, "seed")

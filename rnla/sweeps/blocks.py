@@ -1,4 +1,4 @@
-"""Blocks: the rows of A that a product sees at one moment, dense, sparse or too wide to hold.
+"""Blocks: the rows of A that a product sees at one moment: dense, too wide to hold, or sparse (`rnla.sweeps.sparse`).
 
 Each answers the same few questions (A X, Y^H A, energy, column moments), remembers A X for the products that share it,
 and applies the view's centring and scaling on the way: explicitly when dense (no cancellation), implicitly when sparse
@@ -11,12 +11,11 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-import scipy.sparse
 
-from rnla.arrays import Array, DType, accumulator_dtype, refuse_inexact, wide
+from rnla.arrays import Array, DType, accumulator_dtype
 from rnla.errors import UnsupportedError
-from rnla.kernels.dense import column_sums, energy, heavy_apart, left_product, squared_column_norms
-from rnla.sweeps.transform import RowMoments, Transform, spread_of
+from rnla.kernels.dense import column_sums, energy, left_product, squared_column_norms
+from rnla.sweeps.transform import RowMoments
 
 
 class ColumnMoments(NamedTuple):
@@ -61,6 +60,9 @@ class Block(Protocol):
     def lines(self, places: Array) -> Any:
         """Some of its rows, sparse if the block is."""
 
+    def centred_here(self) -> tuple[Block, Array]:
+        """The block about its own column means, and those means."""
+
 
 class Dense:
     """A block that is one array."""
@@ -80,8 +82,12 @@ class Dense:
     def right(self, X: Array) -> Array:
         """A X: (p, l); computed once for each X."""
         if id(X) not in self._products:
-            self._products[id(X)] = np.dot(self.array, X)
+            self._products[id(X)] = self.product(X)
         return self._products[id(X)]
+
+    def product(self, X: Array) -> Array:
+        """A X: (p, l)."""
+        return np.asarray(np.dot(self.array, X))
 
     def left(self, Y: Array) -> Array:
         """Y^H A: (l, n)."""
@@ -120,133 +126,6 @@ class Dense:
         rest = self.array - mean.astype(self.dtype)
         shift = column_sums(rest) / count  # what the mean's rounding left behind
         return Dense(rest - shift.astype(self.dtype), None, self.rows), mean.astype(self.dtype) + shift
-
-
-class Sparse:
-    """A scipy.sparse block S seen as diag(w) (S - 1 c^T - r 1^T) diag(d), which is never formed."""
-
-    def __init__(self, raw: Any, rows: slice, dtype: DType, transform: Transform) -> None:
-        if transform.missing != "error":
-            msg = "missing='mask' and 'impute-mean' are for dense data; replace NaN in the sparse matrix's data first"
-            raise UnsupportedError(msg)
-        refuse_inexact(raw.data, rows)
-        self.rows = rows
-        self.stored = raw.tocsr().astype(dtype)
-        if not self.stored.has_canonical_format:
-            self.stored.sum_duplicates()
-        count, n = self.stored.shape
-        wide = accumulator_dtype(dtype)
-        if transform.unit != 1.0:  # here and not in the multiplier, so that squares of entries stay in range
-            self.stored.data *= transform.unit
-        self.unit = transform.unit
-        self.multiplier = np.ones(n) if transform.scale is None else transform.scale
-        self.weights = np.ones(count) if transform.weights is None else transform.weights[rows]
-        self.centre = np.zeros(n, wide) if transform.centre is None else transform.centre * self.unit
-        self.row_centre = (
-            np.zeros(count, wide) if transform.row_centre is None else transform.row_centre[rows] * self.unit
-        )
-        self.own = None if transform.own_rows == "no" else self._row_moments()
-        if self.own is not None:
-            self.row_centre = self.row_centre if transform.own_rows == "scale" else self.own.mean * self.unit
-            self.weights = self.weights if transform.own_rows == "centre" else self.weights / self.own.spread
-        self.rows_alike = not self.row_centre.any() and bool(np.all(self.weights == 1))
-        self.plain = not (self.centre.any() or self.row_centre.any())
-        self._products: dict[int, Array] = {}
-
-    def _row_moments(self) -> RowMoments:
-        n = self.stored.shape[1]
-        wide = self.stored.astype(accumulator_dtype(self.dtype))
-        mean = np.asarray(wide.sum(axis=1)).ravel() / n
-        shift = np.repeat(mean, np.diff(wide.indptr))
-        absent = n - np.diff(wide.indptr)
-        wide.data = abs(wide.data - shift) ** 2
-        squares = np.asarray(wide.real.sum(axis=1)).ravel() + absent * abs(mean) ** 2
-        return RowMoments(mean / self.unit, spread_of(squares, np.asarray(float(n)), mean) / self.unit)
-
-    @property
-    def dtype(self) -> DType:
-        """Working precision."""
-        return self.stored.dtype  # type: ignore[no-any-return]
-
-    def right(self, X: Array) -> Array:
-        """W (S - 1 c^T - r 1^T) D X = W (S (D X) - 1 (c^T D X) - r (1^T D X)): (p, l)."""
-        if id(X) not in self._products:
-            scaled = self.multiplier[:, None] * X
-            product = self.stored @ scaled.astype(self.dtype)
-            if not self.plain:
-                product = product - self.centre @ scaled - np.outer(self.row_centre, scaled.sum(axis=0))
-            self._products[id(X)] = np.ascontiguousarray((product * self.weights[:, None]).astype(self.dtype))
-        return self._products[id(X)]
-
-    def left(self, Y: Array) -> Array:
-        """Y^H W (S - 1 c^T - r 1^T) D: (l, n)."""
-        weighted = (Y * self.weights[:, None]).conj().astype(accumulator_dtype(self.dtype))
-        light, rows = heavy_apart(weighted.astype(self.dtype))
-        product = wide((self.stored.T @ light).T)
-        if rows.size:
-            product += (wide(self.stored[rows]).T @ weighted[rows]).T
-        if not self.plain:
-            product -= np.outer(column_sums(weighted), self.centre) + (self.row_centre @ weighted)[:, None]
-        return np.asarray(product * self.multiplier)
-
-    def energy(self) -> float:
-        """Sum of |a_ij|^2."""
-        return float(self.squared_columns().sum())
-
-    def squared_columns(self) -> Array:
-        """Sum over rows of w_i^2 |s_ij - c_j - r_i|^2 d_j^2: (n,)."""
-        squares = _squares_about(self.stored.tocoo(), self.centre, self.row_centre, self.weights**2)
-        return np.asarray(squares * self.multiplier**2)
-
-    def squared_rows(self) -> Array:
-        """Sum over columns of w_i^2 |s_ij - c_j - r_i|^2 d_j^2: (p,)."""
-        squares = _squares_about(self.stored.T.tocoo(), self.row_centre, self.centre, self.multiplier**2)
-        return np.asarray(squares * self.weights**2)
-
-    def centred_here(self) -> tuple[Sparse, Array]:
-        """The block about its own column means, and those means (of a view whose rows are not weighted)."""
-        mean = np.asarray(self.stored.sum(axis=0, dtype=accumulator_dtype(self.dtype))).ravel() / self.stored.shape[0]
-        view = Transform(centre=mean, scale=self.multiplier)
-        return Sparse(self.stored, self.rows, self.dtype, view), (mean - self.centre) * self.multiplier
-
-    def columns(self, J: Array, X: Array) -> Array:
-        """A[:, J], dense: (p, c)."""
-        entries = self.stored[:, J].toarray() - self.centre[J] - self.row_centre[:, None]
-        return np.asarray((entries * self.multiplier[J] * self.weights[:, None]).astype(self.dtype))
-
-    def lines(self, places: Array) -> Any:
-        """Some of its rows, sparse unless they are centred."""
-        if not self.plain:
-            rows = self.stored[places].toarray() - self.centre - self.row_centre[places, None]
-            return (rows * self.multiplier * self.weights[places, None]).astype(self.dtype)
-        scaled = scipy.sparse.diags_array(self.weights[places]) @ self.stored[places]
-        return (scaled @ scipy.sparse.diags_array(self.multiplier)).tocsr().astype(self.dtype)
-
-    def dense(self) -> Array:
-        """The block as one dense array; for methods that need one, on few rows."""
-        entries = self.stored.toarray() - self.centre - self.row_centre[:, None]
-        return np.asarray((entries * self.multiplier * self.weights[:, None]).astype(self.dtype))
-
-
-def _squares_about(stored: Any, centre: Array, other: Array, weights: Array) -> Array:
-    """Sum over i of w_i |s_ij - c_j - r_i|^2 for a COO matrix whose absent entries are zero: (n,).
-
-    Absent entries are what all would give less what those that are stored would; in columns without gaps, nothing, so
-    that a large offset does not cancel there.
-    """
-    (count, n), (rows, columns) = stored.shape, stored.coords
-    shift = centre[columns] + other[rows]
-    entries, gone = (
-        np.bincount(columns, weights[rows] * np.abs(values) ** 2, minlength=n)
-        for values in (stored.data.astype(shift.dtype) - shift, shift)
-    )
-    everywhere = (
-        weights.sum() * np.abs(centre) ** 2
-        + 2 * (centre.conj() * (weights @ other)).real
-        + weights @ np.abs(other) ** 2
-    )
-    gaps = np.bincount(columns, minlength=n) < count
-    return np.asarray(entries + np.where(gaps, np.maximum(everywhere - gone, 0.0), 0.0))
 
 
 class Wanted(NamedTuple):
@@ -350,17 +229,14 @@ class Strip:
             self._sides[measure] = [measure(part) for _, part in self.parts()]
         return self._sides[measure]
 
+    def centred_here(self) -> tuple[Block, Array]:
+        """Refused: its means take a read of their own."""
+        msg = "a strip read in parts is centred about means that are known; they take a read of their own"
+        raise UnsupportedError(msg)
+
     def dense(self) -> Array:
         """Refused: it is a strip because it does not fit."""
         msg = (
             "this method needs whole rows in memory, and a strip of this store's chunks does not fit; run rechunk first"
         )
         raise UnsupportedError(msg)
-
-
-def centred_block(block: Block) -> tuple[Dense | Sparse, Array]:
-    """A block about its own column means, and those means."""
-    if not isinstance(block, Dense | Sparse):
-        msg = "a strip read in parts is centred about means that are known; they take a read of their own"
-        raise UnsupportedError(msg)
-    return block.centred_here()

@@ -17,10 +17,12 @@ from dask.delayed import Delayed, delayed
 from rnla.arrays import Array, DType
 from rnla.checks import unmasked
 from rnla.errors import IntegrityError, RnlaError, StoreError, UnsupportedError
+from rnla.kernels.sparse import as_csr, csr_part
 from rnla.sweeps.geometry import Geometry
 from rnla.sweeps.retries import transient
 
 SEARCH_SECONDS = 60  # for the block that fails, once a sweep has failed
+ASSUMED_SHARE = 0.1  # of the entries that sparse blocks store, before anybody knows
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,13 @@ class Dasked:
         """Memory that one block takes beyond its rows: chunks that are cut otherwise, before they are joined."""
         rows, n = self.chunks
         whole = len(self.array.chunks[1]) <= 1
-        return rows * n * self.dtype.itemsize * (1 if whole else 2)
+        dense = rows * n * self.dtype.itemsize * (1 if whole else 2)
+        return dense if self.assumed_share is None else int(2 * self.assumed_share * dense)
+
+    @property
+    def assumed_share(self) -> float | None:
+        """Part of the entries that plans take to be stored, where blocks are sparse; None where they are dense."""
+        return ASSUMED_SHARE if scipy.sparse.issparse(meta_from_array(self.given)) else None
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -133,6 +141,8 @@ class Dasked:
 def checked(block: Any, name: str, block_info: Any = None) -> Any:
     """A block as it is, or an error that says in what it differs from what the array declares."""
     unmasked(block)
+    if hasattr(block, "check_format"):  # of scipy.sparse, whose products do not look where an index points
+        block.check_format(full_check=True)
     declared = block_info[None]
     shape, kind = tuple(declared["chunk-shape"]), declared["dtype"]
     found = getattr(block, "shape", ()), getattr(block, "dtype", np.dtype(object))
@@ -175,8 +185,10 @@ class Woven:
 
     def read(self, rows: slice, columns: slice, scratch: Array | None = None) -> Any:
         """A[rows, columns] for rows inside the span."""
-        array = self.array if scipy.sparse.issparse(self.array) else np.asarray(self.array)
-        return array[rows.start - self.rows.start : rows.stop - self.rows.start][:, columns]
+        inside = slice(rows.start - self.rows.start, rows.stop - self.rows.start)
+        if scipy.sparse.issparse(self.array):
+            return csr_part(as_csr(self.array), inside, columns)
+        return np.asarray(self.array)[inside, columns]
 
     def place(self, row: int, column: int) -> str:
         """Row and column."""

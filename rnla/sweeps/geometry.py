@@ -35,9 +35,18 @@ class Geometry:
         return 1 if self.part_columns >= self.columns else 2
 
     @property
+    def entries(self) -> int:
+        """Elements that are stored."""
+        return self.rows * self.columns
+
+    @property
     def bytes(self) -> int:
         """Size of the matrix as it is stored, decoded."""
-        return self.rows * self.columns * self.itemsize
+        return self.entries * self.itemsize
+
+    def stored_bytes(self, rows: int, entries: int) -> int:
+        """Size of so many rows that hold so many stored elements."""
+        return entries * self.itemsize
 
     @property
     def span_rows(self) -> int:
@@ -56,6 +65,11 @@ class Geometry:
     def panel_bytes(self) -> int:
         """Decoded size of what is read at once."""
         return min(self.panel_rows, self.rows) * self.part_columns * self.itemsize
+
+    @property
+    def panel_count(self) -> int:
+        """Panels in the matrix."""
+        return -(-self.rows // self.panel_rows)
 
     def spans(self) -> list[slice]:
         """Row ranges of the tasks, in order."""
@@ -108,10 +122,14 @@ def geometry(
         part = unit_columns * max(1, PANEL_BYTES // (unit_rows * unit_columns * itemsize))
     units = max(1, PANEL_BYTES // (unit_rows * row_bytes))
     panel_rows = min(units * unit_rows, -(-max(rows, 1) // unit_rows) * unit_rows)
-    # a span's partial sums have a few hundred columns at most: keep them small beside the span itself
-    total = rows * row_bytes
-    wanted = max(min(SPAN_BYTES, total // 64), 4096 * columns, -(-total // SPAN_LIMIT))
+    wanted = span_bytes(rows * row_bytes, columns)
     panels = 1
     while not whole_spans and panels * panel_rows * row_bytes < wanted and panels * panel_rows < rows:
         panels *= 2
     return Geometry(rows, columns, itemsize, panel_rows, panels, min(part, columns))
+
+
+def span_bytes(total: int, columns: int) -> int:
+    """What a span of a matrix of this size holds, at least."""
+    # a span's partial sums have a few hundred columns at most: keep them small beside the span itself
+    return max(min(SPAN_BYTES, total // 64), 4096 * columns, -(-total // SPAN_LIMIT))

@@ -21,7 +21,8 @@ from rnla.arrays import Array
 from rnla.errors import ClusterError, RnlaError
 from rnla.kernels.blas import single_blas_thread
 from rnla.sweeps.dasked import Dasked, Woven, without_graph
-from rnla.sweeps.geometry import join_tree
+from rnla.sweeps.geometry import PANEL_BYTES, join_tree
+from rnla.sweeps.nonzeros import SparseGeometry
 from rnla.sweeps.retries import transient
 from rnla.sweeps.runners import Progress, increments
 from rnla.sweeps.spans import Partials, Report, Work, join_partials, span_partials
@@ -142,12 +143,25 @@ def view_block(work: Work, rows: slice, columns: slice) -> Array:
     return work.transform.columns_at(columns).dense(raw, rows, work.dtype)[0]
 
 
+def _dense_panels(work: Work) -> list[slice]:
+    """The panels, those of a sparse matrix cut to rows that may be made dense."""
+    step = max(1, PANEL_BYTES // max(1, work.geometry.columns * work.dtype.itemsize))
+    panels = work.geometry.panels(slice(0, work.geometry.rows))
+    if not isinstance(work.geometry, SparseGeometry):
+        return panels
+    return [
+        slice(first, min(first + step, panel.stop))
+        for panel in panels
+        for first in range(panel.start, panel.stop, step)
+    ]
+
+
 def lazy_view(work: Work) -> Any:
     """The view as a dask.array.Array, one chunk for each panel (for each part of a panel that is read in parts)."""
     if isinstance(work.source, Dasked) and work.transform.trivial:
         return work.source.array
     operands = delayed(work, traverse=False)
-    panels = list(work.geometry.panels(slice(0, work.source.shape[0])))
+    panels = _dense_panels(work)
     pieces = [
         [
             dask.array.from_delayed(

@@ -10,10 +10,11 @@ import scipy.sparse
 
 from rnla.arrays import Array, wide
 from rnla.kernels.integers import IntegerSums, beside, halves_of_squares, joined, sums_of_squares
-from rnla.sweeps.blocks import Block, Dense, Sparse, Strip
+from rnla.sweeps.blocks import Block, Dense, Strip
 from rnla.sweeps.matrix import Matrix
 from rnla.sweeps.products import Sum
 from rnla.sweeps.source import Tall
+from rnla.sweeps.sparse import Sparse
 
 
 class Exact(NamedTuple):
@@ -75,7 +76,7 @@ def _of_part(part: Dense) -> tuple[IntegerSums, IntegerSums]:
 
 
 def _of_sparse(block: Sparse) -> tuple[IntegerSums, IntegerSums]:
-    stored = block.stored.astype(np.float64)
+    stored = block.summed.astype(np.float64)
     halves = halves_of_squares(stored.data)
     kinds = (np.uint64, np.uint64, np.float64)
     parts = [np.zeros(stored.nnz) if half is None else half for half in halves]

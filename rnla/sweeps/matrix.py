@@ -17,7 +17,7 @@ from rnla.sweeps.geometry import STRIP_BYTES, Geometry, geometry
 from rnla.sweeps.picked import picked
 from rnla.sweeps.products import Product
 from rnla.sweeps.runners import Progress, Runner, Threads, current
-from rnla.sweeps.source import Resident, Source
+from rnla.sweeps.source import Resident, Source, refuse_across, swept_as_it_is, told_pieces
 from rnla.sweeps.spans import Tally, Work, energy_range, overflowed
 from rnla.sweeps.transform import Transform
 from rnla.tables import html_table
@@ -83,7 +83,7 @@ class Matrix:
     @property
     def summary(self) -> list[tuple[str, str]]:
         """Names and values, as they are printed."""
-        (m, n), (r, c), view = self.shape, self.source.chunks, self.transform
+        (m, n), view = self.shape, self.transform
         done = {
             "centred": self.centring or view.centre is not None or view.row_centre is not None,
             "scaled": self.scaling,
@@ -95,7 +95,7 @@ class Matrix:
         return [
             ("matrix", f"{m:,} x {n:,} {self.source.dtype}"),
             ("source", getattr(self.source, "url", None) or str(self.source)),
-            ("read by", f"chunks of {r:,} x {c:,}"),
+            ("read by", told_pieces(self.source)),
             ("view", ", ".join(word for word, holds in done.items() if holds) or "as it is"),
         ]
 
@@ -131,8 +131,8 @@ class Matrix:
 
     @property
     def geometry(self) -> Geometry:
-        """How the matrix is cut for reading."""
-        return geometry(
+        """How the matrix is cut for reading (its transpose, where a sparse store is kept by columns)."""
+        return getattr(self.source, "cut", None) or geometry(
             self.shape,
             self.source.dtype.itemsize,
             self.source.chunks,
@@ -325,6 +325,8 @@ class Matrix:
         if not self.settled:
             msg = "this view's means are not known yet; give them: A.centred(mean).to_dask()"
             raise RequestError(msg)
+        if not swept_as_it_is(self.source):
+            return self.T.to_dask().T
         return lazy_view(self._work(()))
 
     def sweep(self, *products: Product) -> tuple[Any, ...]:
@@ -360,6 +362,7 @@ class Matrix:
         def cast(X: Array) -> Array:
             return casts.setdefault(id(X), np.ascontiguousarray(X, dtype=self.dtype))
 
+        refuse_across(self.source)
         self._check_means()
         transform = self.transform
         if self.own_means:

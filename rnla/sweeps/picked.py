@@ -92,8 +92,11 @@ class Picked:
         return scipy.sparse.vstack(strips, format="csr")[order]
 
     def read_bytes(self, rows: slice, columns: slice) -> int:
-        """Matrix bytes of the chunks that such a read touches."""
+        """Matrix bytes of the chunks that such a read touches; of a sparse source, as if its nonzeros lay evenly."""
         down, across = (sum(g.chunk.stop - g.chunk.start for g in side) for side in self._groups(rows, columns))
+        cut = getattr(self.inner, "cut", None)
+        if cut is not None:
+            return int(down * across * cut.bytes / max(1, cut.rows * cut.columns))
         return int(down * across * self.dtype.itemsize)
 
     def place(self, row: int, column: int) -> str:

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any, Protocol, Self
 
 import numpy as np
 import scipy.sparse
 
-from rnla.arrays import Array, accumulator_dtype, wide
+from rnla.arrays import Array, wide
 from rnla.errors import UnsupportedError
 from rnla.kernels.dense import column_sums, squared_column_norms
-from rnla.sweeps.blocks import Block, ColumnMoments, Sparse, Strip, centred_block
+from rnla.sweeps.blocks import Block, ColumnMoments, Strip
 from rnla.sweeps.source import Tall
+from rnla.sweeps.sparse import Sparse
 
 Cast = Callable[[Array], Array]
 
@@ -187,10 +189,9 @@ class GramMatrix(Sum):
 
     def panel(self, block: Block) -> Array:
         """A_i^H A_i."""
-        if isinstance(block, Sparse) and block.plain:
-            stored = scipy.sparse.diags_array(block.weights) @ block.stored.astype(accumulator_dtype(block.dtype))
-            product = (stored.conj().T @ stored).toarray()
-            return np.asarray(product * np.outer(block.multiplier, block.multiplier))
+        if isinstance(block, Sparse):
+            found = block.inner()
+            return reduce(self.join, map(self.panel, block.dense_parts())) if found is None else found
         A = wide(block.dense())
         return np.asarray(A.conj().T @ A)
 
@@ -226,8 +227,8 @@ class Moments(Sum):
 
     def panel(self, block: Block) -> ColumnMoments:
         """Moments of the block about its own mean."""
-        if isinstance(block, Sparse) and block.rows_alike:
-            return _sparse_moments(block)
+        if isinstance(block, Sparse):
+            return block.moments() if block.rows_alike else reduce(self.join, map(self.panel, block.dense_parts()))
         if isinstance(block, Strip):
             parts = [self.panel(part) for _, part in block.parts()]
             return ColumnMoments(*(np.concatenate(field) for field in zip(*parts, strict=True)))
@@ -267,7 +268,7 @@ class CentredGram(Sum):
 
     def panel(self, block: Block) -> tuple[int, Array, Array]:
         """Rows, their mean, and X^H (A_i - mean)^H (A_i - mean): (l, n)."""
-        centred, mean = centred_block(block)
+        centred, mean = block.centred_here()
         total = GramMatrix().panel(centred) if self.X is None else centred.left(centred.right(self.X))
         return block.rows.stop - block.rows.start, mean, total
 
@@ -288,7 +289,8 @@ class CentredGram(Sum):
 
 def tall_rows(Y: Tall, rows: slice) -> Array:
     """Rows of a tall matrix."""
-    return np.asarray(Y.source.read(rows, slice(0, Y.shape[1])))
+    found = Y.source.read(rows, slice(0, Y.shape[1]))
+    return found.toarray() if scipy.sparse.issparse(found) else np.asarray(found)
 
 
 def _about_mean(A: Array, count: Array, present: Array | None = None) -> tuple[Array, Array]:
@@ -296,14 +298,3 @@ def _about_mean(A: Array, count: Array, present: Array | None = None) -> tuple[A
     mean = column_sums(A) / count
     rest = A - mean if present is None else np.where(present, A - mean, 0.0)
     return mean + column_sums(rest) / count, rest  # what a sum of large entries left behind
-
-
-def _sparse_moments(block: Sparse) -> ColumnMoments:
-    stored = block.stored.astype(accumulator_dtype(block.dtype))
-    rows, n = stored.shape
-    mean = np.asarray(stored.sum(axis=0)).ravel() / rows
-    squares = np.abs(stored.data - mean[stored.indices]) ** 2
-    there, seen = (np.bincount(stored.indices, weights, minlength=n) for weights in (None, squares))
-    deviation = seen + (rows - there) * np.abs(mean) ** 2  # entries that are not stored are zero
-    count, by = np.full(n, float(rows)), block.multiplier
-    return ColumnMoments(count, (mean - block.centre) * by, deviation * by**2)

@@ -15,12 +15,12 @@ from typing import Any, Literal, get_args
 import numpy as np
 import scipy.sparse
 
-from rnla.arrays import Array, accumulator_dtype, wide
-from rnla.kernels.dense import column_sums
+from rnla.arrays import Array, wide
 from rnla.streams import normal_rows, tile_generator, words
-from rnla.sweeps.blocks import Block, Dense, Sparse, Strip
+from rnla.sweeps.blocks import Block, Dense, Strip
 from rnla.sweeps.products import Sum
 from rnla.sweeps.source import Source
+from rnla.sweeps.sparse import Sparse
 
 Kind = Literal["gaussian", "sparse-sign", "countsketch", "srht"]
 KINDS: tuple[str, ...] = get_args(Kind)
@@ -124,12 +124,7 @@ def left(block: Block, Y: Any) -> Array:
     if isinstance(block, Dense):
         return wide(Y.astype(block.dtype).T @ block.array)
     assert isinstance(block, Sparse)  # noqa: S101 - for mypy: there is no other kind
-    weighted = Y.multiply(block.weights[:, None]).tocsr()
-    product = (weighted.T @ block.stored.astype(accumulator_dtype(block.dtype))).toarray()
-    if not block.plain:
-        dense = weighted.toarray()
-        product = product - np.outer(column_sums(dense), block.centre) - (block.row_centre @ dense)[:, None]
-    return np.asarray(product * block.multiplier)
+    return block.left_of_sparse(Y)
 
 
 def holds_sparse(source: Source) -> bool:

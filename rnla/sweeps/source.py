@@ -9,16 +9,24 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol, cast
 
 import numpy as np
 import scipy.sparse
 
 from rnla.arrays import Array, DType
+from rnla.errors import UnsupportedError
+from rnla.kernels.sparse import as_csr, csr_of, csr_part
+from rnla.sweeps.nonzeros import SparseGeometry, sparse_geometry
 
 
 class Source(Protocol):
-    """An m x n array that can be read a range of rows and columns at a time, from any thread or process."""
+    """An m x n array that can be read a range of rows and columns at a time, from any thread or process.
+
+    A sparse source has attributes more: `cut`, the geometry that follows from its nonzeros (None: it is dense), and, in
+    a store, `by_rows`: whether it is kept by rows; if not, its transpose is swept, and `cut` is that of its transpose.
+    """
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -45,6 +53,28 @@ class Source(Protocol):
 
     def place(self, row: int, column: int) -> str:
         """Where an element lies, for error messages: store, key, chunk."""
+
+
+def swept_as_it_is(source: Source) -> bool:
+    """Whether ranges of its rows can be read; a sparse store kept by columns is swept as its transpose."""
+    return bool(getattr(source, "by_rows", True))
+
+
+def refuse_across(source: Source) -> None:
+    """UnsupportedError for a sparse store that is to be swept along the side it is not kept by."""
+    if not swept_as_it_is(source):
+        msg = (
+            f"{getattr(source, 'url', source)} is kept by its other side: a sweep along this one would read all of it "
+            "for every panel. Sweep the transpose, A.T; for a method that needs this side, write the matrix anew, "
+            "compressed along it"
+        )
+        raise UnsupportedError(msg)
+
+
+def told_pieces(source: Source) -> str:
+    """What a source is read by."""
+    cut, (r, c) = getattr(source, "cut", None), source.chunks
+    return f"chunks of {r:,} x {c:,}" if cut is None else f"panels of its {cut.entries:,} nonzeros"
 
 
 class Tall(Protocol):
@@ -126,22 +156,37 @@ class Resident:
             "digest": digest.hexdigest(),
         }
 
-    @property
+    @cached_property
     def transposed(self) -> Resident:
         """The same data as an n x m array; sparse data is kept by rows."""
         turned = self.array.T
-        return Resident(turned.tocsr() if scipy.sparse.issparse(turned) else turned)
+        return Resident(as_csr(turned) if scipy.sparse.issparse(turned) else turned)
+
+    @cached_property
+    def cut(self) -> SparseGeometry | None:
+        """How a sparse matrix is cut for reading; None for a dense one."""
+        if not scipy.sparse.issparse(self.array):
+            return None
+        pointers, entry_bytes = self.array.indptr, self.dtype.itemsize + self.array.indices.itemsize
+        return sparse_geometry(
+            lambda rows: pointers[rows.start : rows.stop + 1],
+            self.shape,
+            int(pointers[-1]),
+            self.dtype.itemsize,
+            entry_bytes,
+        )
 
     def read(self, rows: slice, columns: slice, scratch: Array | None = None) -> Any:
-        """A[rows, columns], a view when dense."""
-        if scipy.sparse.issparse(self.array) and columns == slice(0, self.shape[1]):
-            return self.array[rows]
-        return self.array[rows, columns]
+        """A[rows, columns], sharing memory where it can."""
+        return csr_part(self.array, rows, columns) if scipy.sparse.issparse(self.array) else self.array[rows, columns]
 
     def picked(self, rows: Array | None, columns: Array | None) -> Resident:
         """A copy of some rows and columns."""
         array = self.array if rows is None else self.array[rows]
-        return Resident(array if columns is None else array[:, columns])
+        array = array if columns is None else array[:, columns]
+        if scipy.sparse.issparse(array):  # scipy may have made its indices wider
+            array = csr_of(array.data, array.indices.astype(self.array.indices.dtype), array.indptr, array.shape)
+        return Resident(array)
 
     def place(self, row: int, column: int) -> str:
         """Row and column."""

@@ -21,16 +21,22 @@ import scipy.sparse
 from rnla.arrays import Array, DType, page_aligned
 from rnla.errors import OverflowedError
 from rnla.kernels.dense import nonfinite_positions
-from rnla.sweeps.blocks import Block, Dense, Sparse, Strip, Wanted
+from rnla.kernels.sparse import as_csr, csr_rows, row_cuts
+from rnla.sweeps.blocks import Block, Dense, Strip, Wanted
 from rnla.sweeps.geometry import Geometry
+from rnla.sweeps.nonzeros import SparseGeometry, weights
 from rnla.sweeps.picked import Picked
 from rnla.sweeps.picking import Rows
 from rnla.sweeps.products import ColumnNorms, Product, RowNorms
 from rnla.sweeps.retries import retried
 from rnla.sweeps.source import Source, Tall
+from rnla.sweeps.sparse import Sparse
 from rnla.sweeps.transform import Transform
 
 BLOCK_BYTES = 8 << 20
+SPARSE_BLOCKS = (
+    4  # blocks of a sparse panel may be so many times larger: what they are multiplied by does not fit in cache
+)
 FIRST_POSITIONS = 10
 Report = Callable[[int], None]
 
@@ -175,19 +181,17 @@ def _checked(block: Block, work: Work) -> Tally:
     tiny, huge = energy_range(work.dtype)
     if tiny <= energy <= huge or (energy == 0.0 and isinstance(block, Strip)):
         return Tally(energy=energy)
-    if isinstance(block, Strip):
-        array = np.concatenate([part.array for _, part in block.parts()], axis=1)
+    if isinstance(block, Sparse):
+        (count, positions), largest = block.nonfinite(FIRST_POSITIONS), block.largest()
     else:
-        array = block.stored.data[None, :] if isinstance(block, Sparse) and block.plain else block.dense()
-    count, positions = nonfinite_positions(array, FIRST_POSITIONS)
-    if count and isinstance(block, Sparse) and block.plain:
-        coordinates = block.stored.tocoo()
-        positions = [(int(coordinates.row[j]), int(coordinates.col[j])) for _, j in positions]
+        parts = [part.array for _, part in block.parts()] if isinstance(block, Strip) else [block.dense()]
+        array = np.concatenate(parts, axis=1) if len(parts) > 1 else parts[0]
+        count, positions = nonfinite_positions(array, FIRST_POSITIONS)
+        largest = float(np.abs(array[np.isfinite(array)]).max(initial=0.0))
     first = block.rows.start
-    finite = np.abs(array[np.isfinite(array)])
     return Tally(
         energy=energy,
-        largest=float(finite.max(initial=0.0)),
+        largest=largest,
         nonfinite=count,
         positions=tuple((first + i, j) for i, j in positions),
     )
@@ -228,10 +232,11 @@ def _panels(
 
 
 def raw_bytes(raw: Any, work: Work, rows: slice, columns: slice) -> int:
-    """Matrix bytes in a panel: all its entries, of sparse data too; for picks, those of their chunks."""
+    """Matrix bytes in a panel: what is stored of it (of a Dask array, as if dense); of picks, those of their chunks."""
     if isinstance(work.source, Picked):
         return work.source.read_bytes(rows, columns)
-    return int(np.prod(raw.shape)) * work.geometry.itemsize
+    sparse = scipy.sparse.issparse(raw) and isinstance(work.geometry, SparseGeometry)
+    return work.geometry.stored_bytes(raw.shape[0], raw.nnz if sparse else int(np.prod(raw.shape)))
 
 
 def missing_entries(raw: Any, work: Work) -> int:
@@ -242,15 +247,23 @@ def missing_entries(raw: Any, work: Work) -> int:
 
 
 def blocks_of(raw: Any, rows: slice, work: Work) -> Iterator[Block]:
-    """A panel as blocks of whole rows that stay in cache."""
+    """A panel as blocks of whole rows: dense ones stay in cache, sparse ones hold a bounded number of nonzeros."""
+    if scipy.sparse.issparse(raw):
+        yield from _sparse_blocks(as_csr(raw), rows, work)
+        return
     step = max(1, BLOCK_BYTES // max(1, raw.shape[1] * work.dtype.itemsize))
     for first in range(0, raw.shape[0], step):
         cut = raw[first : first + step]
         here = slice(rows.start + first, rows.start + first + cut.shape[0])
-        if scipy.sparse.issparse(cut):
-            yield Sparse(cut, here, work.dtype, work.transform)
-        else:
-            yield Dense(*work.transform.dense(cut, here, work.dtype), here)
+        yield Dense(*work.transform.dense(cut, here, work.dtype), here)
+
+
+def _sparse_blocks(raw: Any, rows: slice, work: Work) -> Iterator[Block]:
+    """A sparse panel, in one block unless it is larger than most."""
+    entry_bytes = raw.data.itemsize + raw.indices.itemsize
+    for cut in row_cuts(weights(raw.indptr, entry_bytes), SPARSE_BLOCKS * BLOCK_BYTES):
+        here = slice(rows.start + cut.start, rows.start + cut.stop)
+        yield Sparse(csr_rows(raw, cut), here, work.dtype, work.transform)
 
 
 def _strips(work: Work, span: slice) -> Iterator[tuple[Callable[[], Tally], Iterator[Block]]]:

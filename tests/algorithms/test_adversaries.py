@@ -135,6 +135,15 @@ def test_a_large_offset_does_not_cancel_in_sparse_sums_of_squares():
     np.testing.assert_allclose(found.explained_variance_ratio, dense.explained_variance_ratio, rtol=1e-7)
 
 
+def test_a_large_offset_of_a_full_column_costs_sparse_float32_no_digits():
+    rng = np.random.default_rng(0)
+    D = rng.integers(-3, 4, (4000, 20)) * (rng.random((4000, 20)) < 0.2).astype("f4")
+    D[:, 0] += 1e6  # exact in float32, and its square is not
+    s = np.linalg.svd(D - D.mean(axis=0, dtype="f8"), compute_uv=False)
+    found = rnla.pca(scipy.sparse.csr_array(D), 5, method="krylov")
+    assert np.abs(found.singular_values - s[:5]).max() <= backward("f4", D.shape, s[0])
+
+
 def test_values_beyond_the_reach_of_float64_are_not_called_known():
     found = rnla.svd(np.diag([1e300, 1.0, 1e-300]), 3)
     assert found.certificate.resolved.tolist() == [True, False, False]
