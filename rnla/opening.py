@@ -11,7 +11,7 @@ import scipy.sparse
 from rnla.algorithms.labels import coordinate
 from rnla.arrays import working_dtype
 from rnla.checks import flag, integer, one_of, unmasked
-from rnla.errors import UnsupportedError
+from rnla.errors import RequestError, UnsupportedError
 from rnla.sweeps.geometry import STRIP_BYTES
 from rnla.sweeps.matrix import Labels, Matrix
 from rnla.sweeps.runners import Active
@@ -32,8 +32,9 @@ def open_matrix(
 
     Parameters
     ----------
-    place : str, Path, zarr.Array, dask.array.Array, numpy.ndarray, scipy.sparse array, xarray.DataArray or Matrix
-        A path or URL (through fsspec) of a two-dimensional Zarr v2 or v3 array, or the array itself. Rows are samples.
+    place : str, Path, zarr.Array or Group, dask Array, numpy.ndarray, scipy.sparse array, xarray.DataArray or Matrix
+        A path or URL (through fsspec) of a two-dimensional Zarr v2 or v3 array, or the array itself; or of a sparse
+        group as AnnData writes it (csr_matrix, csc_matrix), such as `cells.zarr/X`. Rows are samples.
     missing : {"error", "mask", "impute-mean"}
         What to do with NaN and infinity: stop and say where they are; count them as zero (after centring), so that a
         column of nothing else is zero; or put the mean of their column in their place, which then must have one.
@@ -91,15 +92,15 @@ def _source(place: Any, *, allow_missing: bool, verify: bool) -> tuple[Source, L
     if isinstance(place, np.ndarray):
         return Resident(_two_dimensional(np.asarray(place))), None
     if scipy.sparse.issparse(place):
-        return Resident(scipy.sparse.csr_array(_two_dimensional(place))), None
+        return Resident(scipy.sparse.csr_array(_sound(_two_dimensional(place)))), None
     if kind == "dask.Array":
         from rnla.sweeps.dasked import Dasked
 
         return Dasked(_two_dimensional(place)), None
-    if isinstance(place, str | os.PathLike) or kind == "zarr.Array":
-        from rnla.store.stored import open_stored
+    if isinstance(place, str | os.PathLike) or kind in {"zarr.Array", "zarr.Group"}:
+        from rnla.store.sparse import open_place
 
-        return open_stored(place, allow_missing=allow_missing, verify=verify), None
+        return open_place(place, allow_missing=allow_missing, verify=verify), None
     if hasattr(place, "__array__"):
         return _source(np.asarray(place), allow_missing=allow_missing, verify=verify)
     msg = (
@@ -113,6 +114,17 @@ def _two_dimensional(array: Any) -> Any:
     if array.ndim != 2:
         msg = f"a matrix has two dimensions, this array has {array.ndim}: {array.shape}; reshape it to m x n"
         raise UnsupportedError(msg)
+    return array
+
+
+def _sound(array: Any) -> Any:
+    """A scipy.sparse matrix whose indices lie inside it: scipy's products do not look."""
+    try:
+        if hasattr(array, "check_format"):
+            array.check_format(full_check=True)
+    except ValueError as error:
+        msg = f"this scipy.sparse matrix is not one: {error}; make it again, or mend its indices and indptr"
+        raise RequestError(msg) from error
     return array
 
 

@@ -44,6 +44,31 @@ def stored(chunks, A, folder, *, strip_bytes=None, **options):
     return rnla.open(folder) if strip_bytes is None else rnla.open(folder, strip_bytes=strip_bytes)
 
 
+def grouped(form, A, folder, *, zarr_format=3, chunk=97, **options):
+    """A sparse group as AnnData writes it; every chunk is there, zeros too. The kind of its elements is that of A."""
+    S = form(A)
+    kind = f"{S.format}_matrix"
+    attributes = {"encoding-type": kind, "encoding-version": "0.1.0", "shape": list(S.shape)}
+    group = zarr.create_group(folder, zarr_format=zarr_format, attributes=attributes)
+    for name in ("data", "indices", "indptr"):
+        values = getattr(S, name)
+        z = group.create_array(
+            name,
+            shape=values.shape,
+            dtype=values.dtype,
+            chunks=(max(1, min(chunk, values.size)),),
+            config={"write_empty_chunks": True},
+            **options,
+        )
+        z[...] = values
+    return group
+
+
+def stored_sparse(form, A, folder, **options):
+    grouped(form, A, folder, **options)
+    return rnla.open(folder)
+
+
 def zarr_array(A, folder):
     return rnla.open(written(A, folder, (8, A.shape[1])))
 
@@ -89,6 +114,8 @@ BACKENDS = {
     "sparse csr": partial(sparse, scipy.sparse.csr_array),
     "sparse csc": partial(sparse, scipy.sparse.csc_array),
     "sparse coo": partial(sparse, scipy.sparse.coo_matrix),
+    "sparse csr in zarr v3": partial(stored_sparse, scipy.sparse.csr_array, compressors=None),
+    "sparse csc in zarr v2": partial(stored_sparse, scipy.sparse.csc_array, zarr_format=2),
     "zarr v2": partial(stored, (8, 1 << 20), zarr_format=2),
     "zarr v2, by columns": partial(stored, (16, 1 << 20), zarr_format=2, order="F"),
     "zarr v3": partial(stored, (8, 1 << 20), compressors=None),
@@ -104,3 +131,5 @@ BACKENDS = {
     "xarray of dask": lazy_data_array,
 }
 SPARSE = {name for name in BACKENDS if "sparse" in name}
+BY_COLUMNS = "sparse csc in zarr v2"  # swept as its transpose
+FEW = ["numpy", "sparse csr", "sparse csr in zarr v3", BY_COLUMNS, "zarr v3, ragged", "dask"]  # one of each kind

@@ -15,7 +15,7 @@ from rnla.errors import IntegrityError
 
 if TYPE_CHECKING:
     from rnla.store.manifest import Verification
-    from rnla.store.places import Found
+    from rnla.store.places import Found, FoundSparse
     from rnla.store.stored import Stored
 
 _threads = click.option("--threads", type=click.IntRange(1), default=None, help="Threads that read.")
@@ -28,14 +28,75 @@ _quiet = click.option("--quiet", "-q", is_flag=True, help="Say nothing but error
 @debug_option
 def info(store: str, *, as_json: bool) -> None:
     """What a store holds, and what one pass over it costs."""
-    from rnla.store.places import found_matrix
+    from rnla.store.places import FoundSparse, found_matrix
 
     found = found_matrix(store)
-    facts = _facts(found)
+    sparse = isinstance(found, FoundSparse)
+    facts = _sparse_facts(found) if isinstance(found, FoundSparse) else _facts(found)
     if as_json:
         print_json(facts)
     else:
-        print_rows(_told_facts(facts), title=facts["url"])
+        print_rows(_told_sparse(facts) if sparse else _told_facts(facts), title=facts["url"])
+
+
+def _sparse_facts(found: FoundSparse) -> dict[str, Any]:
+    from rnla.algorithms.planning import oriented
+    from rnla.store.sparse import open_sparse
+    from rnla.sweeps.matrix import Matrix
+
+    try:
+        source, manifest = open_sparse(found), {"state": "absent", "digest": None, "message": None}
+        if source.verified:
+            manifest = {"state": "present", "digest": source.identity["manifest"], "message": None}
+    except IntegrityError as error:
+        source, manifest = open_sparse(found, verify=False), {"state": "stale", "digest": None, "message": str(error)}
+    view, turned = oriented(Matrix(source))
+    geometry, (m, n), count = view.geometry, found.shape, source.parts.nonzeros
+    stored = [_stored(part, None) for part in found.parts]
+    sizes = [size for _, size in stored if size is not None]
+    names = ("data", "indices", "indptr")
+    return {
+        "url": found.objects.url,
+        "encoding": found.encoding,
+        "shape": [m, n],
+        "dtype": str(source.dtype),
+        "precision": str(view.dtype),
+        "nonzeros": count,
+        "density": count / max(1, m * n),
+        "chunks": {name: part.layout.chunks[0] for name, part in zip(names, found.parts, strict=True)},
+        "chunk_count": sum(part.layout.grid[0] for part in found.parts),
+        "zarr_format": found.parts[0].layout.zarr_format,
+        "codecs": _codecs(found.parts[0]),
+        "bytes": geometry.bytes,
+        "stored_bytes": sum(sizes) if len(sizes) == len(names) else None,
+        "manifest": manifest,
+        "swept_along": "columns" if turned else "rows",
+        "panels": geometry.panel_count,
+        "panel_rows": geometry.panel_rows,
+        "panel_bytes": geometry.panel_bytes,
+        "spans": len(geometry.spans()),
+        "pass": {"reads": geometry.reads, "bytes": geometry.bytes, "tasks": geometry.tasks()},
+    }
+
+
+def _told_sparse(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    from rnla.arrays import spelt_bytes
+
+    (m, n), along, one = facts["shape"], facts["swept_along"], facts["pass"]
+    stored = "not known without listing it" if facts["stored_bytes"] is None else spelt_bytes(facts["stored_bytes"])
+    panels = f"{facts['panels']:,} of up to {facts['panel_rows']:,} {along}"
+    chunks = ", ".join(f"{name} by {length:,}" for name, length in facts["chunks"].items())
+    return [
+        ("matrix", f"{m:,} x {n:,} {facts['dtype']}, multiplied in {facts['precision']}"),
+        ("nonzeros", f"{facts['nonzeros']:,} ({facts['density']:.3g} of the entries), as {facts['encoding']}"),
+        ("size", f"{spelt_bytes(facts['bytes'])} decoded, {stored} stored"),
+        ("format", f"Zarr v{facts['zarr_format']}, {' + '.join(facts['codecs']) or 'no codec'}"),
+        ("chunks", f"{chunks}; {counted(facts['chunk_count'], 'chunk')}"),
+        ("manifest", _told_manifest(facts)),
+        ("swept along", f"its {along}"),
+        ("panels", f"{panels}, {spelt_bytes(facts['panel_bytes'])}, in {counted(facts['spans'], 'span')}"),
+        ("one pass", f"{spelt_bytes(one['bytes'])} in {counted(one['tasks'], 'task')}"),
+    ]
 
 
 def _facts(found: Found) -> dict[str, Any]:
@@ -71,7 +132,7 @@ def _facts(found: Found) -> dict[str, Any]:
         "panel_rows": min(geometry.panel_rows, geometry.rows),
         "panel_bytes": geometry.panel_bytes,
         "panel_parts": len(geometry.parts()),
-        "panels": -(-geometry.rows // max(1, geometry.panel_rows)),
+        "panels": geometry.panel_count,
         "spans": len(geometry.spans()),
         "pass": {
             "reads": geometry.reads,
@@ -235,7 +296,7 @@ def fingerprint(store: str, *, allow_missing: bool, threads: int | None, quiet: 
     """Record size and crc32c of every chunk beside STORE; from then on every read is checked against them."""
     from rnla.arrays import spelt_bytes
     from rnla.cli.progress import counter
-    from rnla.store.manifest import MANIFEST_KEY
+    from rnla.store.manifest import MANIFEST_KEY, Manifests
     from rnla.store.manifest import fingerprint as taken
 
     with counter("reading", "{:,} chunks".format, quiet=quiet or as_json) as progress:
@@ -245,18 +306,19 @@ def fingerprint(store: str, *, allow_missing: bool, threads: int | None, quiet: 
         "store": store,
         "manifest": made.digest,
         "key": MANIFEST_KEY,
-        "chunks": int(made.sizes.size),
+        "chunks": made.chunks,
         "absent": made.absent,
         "stored_bytes": made.stored_bytes,
     }
     if as_json:
         print_json(facts)
     elif not quiet:
+        inside = "data, indices and indptr, each as " if isinstance(made, Manifests) else ""
         absent = f", {made.absent:,} of them left out (read as the fill value)" if made.absent else ""
         print_rows(
             [
-                ("manifest", f"{made.digest}, in {store.rstrip('/')}/{MANIFEST_KEY}"),
-                ("chunks", f"{int(made.sizes.size):,}{absent}"),
+                ("manifest", f"{made.digest}, in {store.rstrip('/')}/{inside}{MANIFEST_KEY}"),
+                ("chunks", f"{made.chunks:,}{absent}"),
                 ("stored", spelt_bytes(made.stored_bytes)),
             ]
         )

@@ -6,7 +6,7 @@ a chunk to know that it is sound, one chunk as stored and one decoded (over a ne
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -19,11 +19,18 @@ from rnla.arrays import Array
 from rnla.errors import IntegrityError, OutputError, RnlaError
 from rnla.store.chains import DamagedError
 from rnla.store.chunks import GONE, Chunks
-from rnla.store.manifest_file import ABSENT_SIZE, MANIFEST_KEY, Manifest, loaded_manifest
-from rnla.store.places import found_matrix
+from rnla.store.manifest_file import (
+    ABSENT_SIZE,
+    MANIFEST_KEY,
+    Manifest,
+    Manifests,
+    joint_digest,
+    loaded_manifest,
+)
+from rnla.store.places import Found, FoundSparse, found_matrix
 from rnla.store.writing import writing_errors
 
-__all__ = ["MANIFEST_KEY", "Manifest", "Verification", "fingerprint", "verify"]
+__all__ = ["MANIFEST_KEY", "Manifest", "Manifests", "Verification", "fingerprint", "verify"]
 
 RUN = 64  # chunks that one call of a thread goes through, where there are no shards
 THREADS = 4
@@ -54,8 +61,8 @@ class Verification:
 
 def fingerprint(
     place: Any, *, allow_missing: bool = False, threads: int = THREADS, progress: Progress | None = None
-) -> Manifest:
-    """Sizes and crc32c of all chunks, written beside them as `rnla-manifest.npz`.
+) -> Manifest | Manifests:
+    """Sizes and crc32c of all chunks, written beside them as `rnla-manifest.npz`; for each vector of a sparse group.
 
     Parameters
     ----------
@@ -78,28 +85,75 @@ def fingerprint(
     (2, 1)
     """
     found = found_matrix(place)
+    arrays = found.parts if isinstance(found, FoundSparse) else (found,)
+    told = _together(arrays, progress)
+    manifests = [
+        _fingerprint(each, allow_missing=allow_missing, threads=threads, progress=report)
+        for each, report in zip(arrays, told, strict=True)
+    ]
+    for each, manifest in zip(arrays, manifests, strict=True):
+        _put(each, manifest)
+    return Manifests(tuple(manifests)) if isinstance(found, FoundSparse) else manifests[0]
+
+
+def _fingerprint(found: Found, *, allow_missing: bool, threads: int, progress: Progress | None) -> Manifest:
+    """Sizes and crc32c of the chunks of one array."""
     reader = Chunks(found.objects, found.layout)
     manifest = Manifest(*_measured(reader, threads, progress, _proven_entries), found.layout.digest)
     if manifest.absent and not allow_missing:
         i, j = np.argwhere(manifest.sizes == ABSENT_SIZE)[0].tolist()
         raise reader.missing(i, j, manifest.absent)
+    return manifest
+
+
+def _put(found: Found, manifest: Manifest) -> None:
+    """Write a manifest beside the chunks."""
+    url = found.objects.url
     try:
-        with writing_errors(reader.objects.url):
+        with writing_errors(url):
             found.objects.put(MANIFEST_KEY, manifest.dumps())
     except RnlaError:
         raise
     except Exception as error:  # every kind of store refuses in its own way
         msg = (
-            f"{reader.objects.url}/{MANIFEST_KEY}: the manifest cannot be written ({error}); make the store writable "
-            "and run the same command again"
+            f"{url}/{MANIFEST_KEY}: the manifest cannot be written ({error}); make the store writable and run the same "
+            "command again"
         )
         raise OutputError(msg) from error
-    return manifest
+
+
+def _together(arrays: Sequence[Found], progress: Progress | None) -> list[Progress | None]:
+    """One report for each array, all of them as parts of one whole."""
+    counts = [each.layout.grid[0] * each.layout.grid[1] for each in arrays]
+    if progress is None:
+        return [None] * len(counts)
+    return [partial(_shifted, progress, sum(counts[:index]), sum(counts)) for index in range(len(counts))]
+
+
+def _shifted(progress: Progress, before: int, total: int, done: int, _of: int) -> None:
+    progress(before + done, total)
 
 
 def verify(place: Any, *, threads: int = THREADS, progress: Progress | None = None) -> Verification:
     """Compare every chunk with the manifest; without one, read every chunk strictly."""
     found = found_matrix(place)
+    if not isinstance(found, FoundSparse):
+        return _verify(found, threads=threads, progress=progress)
+    told = _together(found.parts, progress)
+    reports = [_verify(each, threads=threads, progress=report) for each, report in zip(found.parts, told, strict=True)]
+    return Verification(
+        found.objects.url,
+        chunks=sum(report.chunks for report in reports),
+        absent=sum(report.absent for report in reports),
+        stored_bytes=sum(report.stored_bytes for report in reports),
+        manifest=joint_digest(report.manifest for report in reports),
+        damaged=sum(report.damaged for report in reports),
+        problems=tuple(problem for report in reports for problem in report.problems)[:SHOWN],
+    )
+
+
+def _verify(found: Found, *, threads: int, progress: Progress | None) -> Verification:
+    """Compare the chunks of one array."""
     manifest = loaded_manifest(found.objects, found.layout)
     reader = Chunks(found.objects, found.layout, manifest_digest=None if manifest is None else manifest.digest)
     if manifest is None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import google_crc32c
@@ -41,6 +43,16 @@ class Manifest:
         digest.update(np.ascontiguousarray(self.sizes, "<i8").tobytes())
         digest.update(np.ascontiguousarray(self.crc32c, "<u4").tobytes())
         return digest.hexdigest()
+
+    @property
+    def parts(self) -> tuple[Manifest, ...]:
+        """Those of each array that a matrix consists of: itself."""
+        return (self,)
+
+    @property
+    def chunks(self) -> int:
+        """Chunks in the grid."""
+        return self.sizes.size
 
     @property
     def absent(self) -> int:
@@ -76,6 +88,41 @@ class Manifest:
             metadata_digest=np.array(self.metadata_digest),
         )
         return file.getvalue()
+
+
+@dataclass(frozen=True)
+class Manifests:
+    """Fingerprint of a sparse group: those of its three vectors."""
+
+    parts: tuple[Manifest, ...]
+
+    @property
+    def digest(self) -> str:
+        """Hash of the three hashes."""
+        return joint_digest(part.digest for part in self.parts) or ""
+
+    @property
+    def chunks(self) -> int:
+        """Chunks of all three."""
+        return sum(part.chunks for part in self.parts)
+
+    @property
+    def absent(self) -> int:
+        """Chunks that were left out when the fingerprint was taken."""
+        return sum(part.absent for part in self.parts)
+
+    @property
+    def stored_bytes(self) -> int:
+        """Size of all chunks as stored."""
+        return sum(part.stored_bytes for part in self.parts)
+
+
+def joint_digest(facts: Iterable[str | None]) -> str | None:
+    """One hash of several; None if one of them is not known."""
+    known = list(facts)
+    if None in known:
+        return None
+    return hashlib.blake2b(json.dumps(known).encode(), digest_size=16).hexdigest()
 
 
 def loaded_manifest(objects: Objects, layout: Layout) -> Manifest | None:

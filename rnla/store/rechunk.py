@@ -25,7 +25,7 @@ from rnla.store.chunks import Chunks
 from rnla.store.layout import Layout, layout_of
 from rnla.store.manifest_file import MANIFEST_KEY, Manifest
 from rnla.store.objects import LocalObjects, Objects, write_file
-from rnla.store.places import Found, found_matrix
+from rnla.store.places import Found, found_dense
 from rnla.store.publishing import MARKER, check_target, local_target, publish
 from rnla.store.stored import Stored, stored_of
 from rnla.store.writing import array_metadata, write_chunk, write_metadata, writing_errors
@@ -136,7 +136,7 @@ def rechunk(
     DoesNotFitError, OutputExistsError, StorageFullError, IntegrityError
         The bound is too tight; the target is taken; the disk is full; the source is damaged.
     """
-    found = found_matrix(source)
+    found = found_dense(source, "rechunk copies arrays. Write it anew, compressed along its longer side")
     stored = stored_of(found, allow_missing=allow_missing)
     chain, local = found.layout.chain, isinstance(found.objects, LocalObjects)
     ranged = local and chain.plain and not chain.checksummed and not stored.verified

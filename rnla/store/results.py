@@ -109,7 +109,7 @@ class ResultWriter:
         with writing_errors(self.folder):
             manifest = fingerprint(Path(self.folder, name), allow_missing=True)
         if manifest.absent:
-            i, j = np.argwhere(manifest.sizes < 0)[0].tolist()
+            i, j = np.argwhere(manifest.parts[0].sizes < 0)[0].tolist()
             where = open_stored(Path(self.folder, name)).reader.where(i, j)
             msg = f"{where}: this part of the result was never written, so it is not published; run the job again"
             raise OutputError(msg)

@@ -17,7 +17,7 @@ from rnla.store.chunks import Chunks
 from rnla.store.manifest_file import loaded_manifest
 from rnla.store.norms_file import NormsFile
 from rnla.store.objects import LocalObjects
-from rnla.store.places import Found, found_matrix
+from rnla.store.places import Found, found_dense
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,8 @@ def open_stored(place: Any, *, allow_missing: bool = False, verify: bool = True)
     array([[0., 1., 0.],
            [0., 0., 1.]])
     """
-    return stored_of(found_matrix(place), allow_missing=allow_missing, verify=verify)
+    found = found_dense(place, "rnla.open takes it")
+    return stored_of(found, allow_missing=allow_missing, verify=verify)
 
 
 def stored_of(found: Found, *, allow_missing: bool = False, verify: bool = True) -> Stored:

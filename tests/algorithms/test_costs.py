@@ -193,9 +193,10 @@ import rnla
 place, method, view = sys.argv[1:]
 A = rnla.open(place, threads=2)
 A = A.centred() if view == "centred" else A
-plan = rnla.plan("svd", A, k=20, method=method, passes=2)
+k, passes = (50, 4) if view == "many blocks" else (20, 2)
+plan = rnla.plan("svd", A, k=k, method=method, passes=passes)
 before = psutil.Process().memory_info().rss
-found = rnla.svd(A, 20, method=method, passes=2)
+found = rnla.svd(A, k, method=method, passes=passes)
 peak = [1024 * int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")][0]
 print(json.dumps([plan.peak_bytes, plan.base_bytes, before, peak, found.cost.peak_bytes]))
 """
@@ -210,6 +211,15 @@ def large(tmp_path_factory):
         z = zarr.create_array(str(folder / name), shape=(50_000, 1500), chunks=chunks, dtype="f4", compressors=None)
         for start in range(0, 50_000, 2500):
             z[start : start + 2500] = rng.standard_normal((2500, 1500), dtype="f4")
+    for name, (rows, columns, each) in {"sparse": (60_000, 20_000, 400), "thin": (300_000, 1000, 50)}.items():
+        step = columns // each  # an entry somewhere in each of so many ranges of columns
+        indices = np.arange(each, dtype="i4") * step + rng.integers(0, step, (rows, each), dtype="i4")
+        group = zarr.create_group(folder / name)
+        group.attrs.update({"encoding-type": "csr_matrix", "shape": [rows, columns]})
+        parts = {"data": rng.random(rows * each, dtype="f4"), "indices": indices.reshape(-1)}
+        parts["indptr"] = np.arange(rows + 1) * each
+        for part, values in parts.items():
+            group.create_array(part, data=values, chunks=(1 << 20,), compressors=None if part == "data" else "auto")
     return folder
 
 
@@ -221,12 +231,19 @@ def large(tmp_path_factory):
         ("tiles", "krylov", "centred"),
         ("panels", "gram", "plain"),
         ("panels", "merge", "plain"),
+        ("sparse", "krylov", "plain"),
+        ("sparse", "krylov", "centred"),
+        ("sparse", "krylov", "many blocks"),
+        ("sparse", "merge", "plain"),
+        ("thin", "gram", "plain"),
+        ("thin", "gram", "centred"),
     ],
 )
 def test_measured_memory_stays_under_the_plan(killer, large, layout, method, view):
     planned, base, before, peak, stated = json.loads(
         killer.run(MEASURED, large / layout, method, view).splitlines()[-1]
     )
+    print(f"{layout}, {method}, {view}: planned {planned - base:,}, used {peak - before:,} bytes")  # noqa: T201
     assert peak <= planned
     assert stated <= planned
     assert planned - base <= TIGHT * (peak - before), "a plan far above what is used promises nothing"

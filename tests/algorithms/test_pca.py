@@ -8,7 +8,7 @@ from sklearn.decomposition import PCA
 
 import rnla
 from rnla.errors import RequestError
-from tests.backends import BACKENDS, IN_PARTS
+from tests.backends import BACKENDS, FEW, IN_PARTS
 from tests.matrices import named, random_of
 from tests.tolerances import backward, orthonormality, squared, sum_rounding, weyl
 
@@ -29,7 +29,7 @@ def close(found, expected, floor):
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("backend", ["numpy", "sparse csr", "zarr v3, ragged", "dask"])
+@pytest.mark.parametrize("backend", FEW)
 def test_principal_components_equal_those_of_scikit_learn(tmp_path, method, shape, backend):
     A, k = data(SHAPES[shape]), 4
     expected = PCA(k, svd_solver="full").fit(A)
@@ -51,7 +51,7 @@ def test_principal_components_equal_those_of_scikit_learn(tmp_path, method, shap
 
 @pytest.mark.parametrize("method", ["krylov", "gram"])
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("backend", ["numpy", "sparse csr", "zarr v3, ragged", "dask"])
+@pytest.mark.parametrize("backend", FEW)
 def test_columns_can_be_scaled_to_unit_variance(tmp_path, method, shape, backend):
     A = data(SHAPES[shape])
     A[:, 3] = 0.1  # constant, and its mean is not exact

@@ -18,6 +18,7 @@ import scipy.sparse
 
 import rnla
 from rnla.demo.sea_surface import anomalies
+from tests.backends import grouped
 
 HERE = Path(__file__).parents[1] / "data"
 SHARED = Path(__file__).parents[3] / "shared" / "data"
@@ -184,3 +185,14 @@ def test_sampled_products_of_single_cells_are_as_wrong_as_the_reference_says() -
     share = (figures["n"] - figures["zero_norm"]) / figures["n"]
     moment = (figures["E_err2_times_s_uniform"] + figures["AAT_fro2"]) * share
     assert uniform.error_bound * 200 == pytest.approx(moment, rel=1e-5)
+
+
+@elsewhere
+@pytest.mark.parametrize("form", [scipy.sparse.csr_array, scipy.sparse.csc_array])
+def test_single_cells_kept_sparse(tmp_path: Path, form: Any) -> None:
+    counts = rnla.open(SHARED / "singlecell_10k_zarr" / "10x-10k-subset.zarr" / "X").to_dask().compute()
+    grouped(form, counts.astype(np.float32), tmp_path / "cells.zarr", chunk=100_000)
+    result = rnla.pca(tmp_path / "cells.zarr", 50)
+    values = reference("raw counts centred")
+    assert_certified(result, values)
+    assert np.all(np.abs(result.singular_values[:10] / values - 1) <= RESOLVED)

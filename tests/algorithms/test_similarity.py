@@ -11,7 +11,7 @@ from distributed import Client
 import rnla
 from rnla.algorithms.similarity import cut_of, missed, sketch_rows
 from rnla.errors import RequestError, UnsupportedError
-from tests.backends import BACKENDS, SPARSE
+from tests.backends import BACKENDS, BY_COLUMNS, SPARSE
 from tests.matrices import random_of
 from tests.tolerances import LAYOUT, failures_allowed, sum_rounding
 
@@ -54,6 +54,10 @@ def test_pairs_are_those_of_the_definition_whatever_holds_the_matrix(tmp_path, s
         B = np.where(np.random.default_rng(1).random(len(A)) < 0.5, 1.0, 0.0)[:, None] * A if backend in SPARSE else A
         matrix = BACKENDS[backend](B, tmp_path / backend.replace(" ", ""))
         if method == "gram" and matrix.geometry.reads == 2:
+            continue
+        if backend == BY_COLUMNS and method == "gram":
+            with pytest.raises(UnsupportedError, match="write the matrix anew"):
+                rnla.similar_columns(matrix, THRESHOLD, method=method)
             continue
         found = rnla.similar_columns(matrix, THRESHOLD, method=method)
         check(found, B)

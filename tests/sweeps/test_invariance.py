@@ -8,13 +8,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import scipy.sparse
 import zarr
 from distributed import Client, LocalCluster
 
 import rnla
 from rnla.sweeps.products import Gram, SumOfSquares
 from rnla.sweeps.runners import Cluster, Threads
-from tests.backends import BACKENDS
+from tests.backends import BACKENDS, BY_COLUMNS, grouped
 from tests.faults import Fault, reads, watched
 from tests.matrices import named, random_of
 from tests.tolerances import LAYOUT
@@ -29,10 +30,13 @@ def known():
     return named("21 distinct values", (M, N))
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory, known):
+@pytest.fixture(scope="module", params=["dense", "sparse"])
+def store(tmp_path_factory, known, request):
     path = tmp_path_factory.mktemp("invariance") / "a.zarr"
-    zarr.create_array(str(path), data=known.A, chunks=(CHUNK, N))
+    if request.param == "sparse":
+        grouped(scipy.sparse.csr_array, known.A, path, chunk=2000)
+    else:
+        zarr.create_array(str(path), data=known.A, chunks=(CHUNK, N))
     return path
 
 
@@ -60,10 +64,13 @@ def test_the_number_of_threads_does_not_change_a_bit(store, undisturbed, threads
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_every_backend_gives_the_same_bits_on_any_number_of_threads(tmp_path, backend):
     A, X = random_of("f8", (200, 13)), random_of("f8", (13, 3), 1)
-    one, four = (
-        replace(BACKENDS[backend](A, tmp_path / str(threads)), runner=Threads(threads)).sweep(Gram(X), SumOfSquares())
-        for threads in (1, 4)
-    )
+
+    def swept(threads):
+        B = A.T if backend == BY_COLUMNS else A
+        opened = replace(BACKENDS[backend](B, tmp_path / str(threads)), runner=Threads(threads))
+        return (opened.T if backend == BY_COLUMNS else opened).sweep(Gram(X), SumOfSquares())
+
+    one, four = swept(1), swept(4)
     assert same_bits([one[0], np.array(one[1])], [four[0], np.array(four[1])])
 
 
