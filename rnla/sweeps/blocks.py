@@ -14,7 +14,7 @@ import numpy as np
 
 from rnla.arrays import Array, DType, accumulator_dtype
 from rnla.errors import UnsupportedError
-from rnla.kernels.dense import column_sums, energy, left_product, squared_column_norms
+from rnla.kernels.dense import column_sums, energy, left_product, squared_norms
 from rnla.sweeps.transform import RowMoments
 
 
@@ -73,6 +73,7 @@ class Dense:
         self.rows = rows
         self._products: dict[int, Array] = {}
         self._energy: float | None = None
+        self._norms: tuple[Array, Array] | None = None
 
     @property
     def dtype(self) -> DType:
@@ -101,11 +102,17 @@ class Dense:
 
     def squared_columns(self) -> Array:
         """Sum of |a_ij|^2 over the rows: (n,)."""
-        return squared_column_norms(self.array)
+        return self._squared_norms()[0]
 
     def squared_rows(self) -> Array:
         """Sum of |a_ij|^2 over the columns: (p,)."""
-        return squared_column_norms(self.array.T)
+        return self._squared_norms()[1]
+
+    def _squared_norms(self) -> tuple[Array, Array]:
+        """Both, computed once."""
+        if self._norms is None:
+            self._norms = squared_norms(self.array)
+        return self._norms
 
     def dense(self) -> Array:
         """The block itself."""

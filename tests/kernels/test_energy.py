@@ -6,7 +6,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from rnla.kernels.dense import energy, squared_column_norms
+from rnla.kernels.dense import energy, squared_column_norms, squared_norms
+from tests.matrices import random_of
+from tests.tolerances import sum_rounding
 
 ROWS, COLUMNS = 300, 1003
 RNG = np.random.default_rng(4)
@@ -68,3 +70,13 @@ def test_what_is_not_finite_shows(bad, size):
     A[size // 2, 5] = bad
     assert not np.isfinite(energy(A))
     assert energy(np.zeros((0, 7), "f4")) == 0.0
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "c16"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_both_kinds_of_norms_are_right_to_their_last_digits(dtype, order):
+    A = np.asarray(random_of(dtype, (131, 1100)), order=order)
+    exact = np.abs(A.astype("c16")) ** 2
+    columns, rows = squared_norms(A)
+    assert np.abs(columns - exact.sum(axis=0)).max() <= sum_rounding("f8", 131) * exact.sum(axis=0).max()
+    assert np.abs(rows - exact.sum(axis=1)).max() <= sum_rounding("f8", 1100) * exact.sum(axis=1).max()
