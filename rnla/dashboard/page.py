@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 
 STYLE = """
@@ -28,6 +28,7 @@ p { margin: .5rem 0; max-width: 50rem; } .sub, figcaption, caption { color: var(
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.2rem, 1fr)); gap: .7rem; margin: 1.2rem 0; }
 .tile { background: var(--card); border: 1px solid var(--rule); padding: .6rem .9rem; }
 .tile b { display: block; font-size: 1.45rem; font-weight: 600; line-height: 1.3; }
+.tile b.long { font-size: 1.05rem; line-height: 1.85; }
 .tile span { color: var(--soft); font-size: .85rem; display: block; line-height: 1.35; }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(27rem, 100%), 1fr)); gap: 1.2rem; }
 .pair > * { min-width: 0; }
@@ -38,8 +39,14 @@ svg { display: block; width: 100%; height: auto;
 svg text { fill: var(--ink); } svg .tick, svg .note { fill: var(--soft); } .mid { text-anchor: middle; }
 .end { text-anchor: end; } svg .note { font-size: 11.5px; paint-order: stroke; stroke: var(--bg); stroke-width: 3px; }
 .grid { stroke: var(--grid); fill: none; } .frame { fill: none; stroke: var(--rule); }
-.line { fill: none; stroke-width: 1.6; stroke-linejoin: round; } .c1 { stroke: var(--c1); } .c2 { stroke: var(--c2); }
-.line.c2 { stroke-dasharray: 5 3; } .line.quiet { stroke: var(--soft); stroke-dasharray: 3 3; stroke-width: 1; }
+.line { fill: none; stroke-width: 1.6; stroke-linejoin: round; } .c0 { stroke: var(--soft); } .c1 { stroke: var(--c1); }
+.c2 { stroke: var(--c2); } svg text.name { stroke: none; font-weight: 600; } svg text.c0 { fill: var(--soft); }
+svg text.c1 { fill: var(--c1); } svg text.c2 { fill: var(--c2); } .rug { opacity: .55; stroke-width: 1; }
+.disc, .bar { stroke: none; } .disc.c0, .bar.c0 { fill: var(--soft); } .disc.c1, .bar.c1 { fill: var(--c1); }
+.disc.c2, .bar.c2 { fill: var(--c2); }
+.line.c2 { stroke-dasharray: 5 3; }
+.line.c0 { stroke-width: 4.5; opacity: .45; }
+.line.rug { stroke-dasharray: none; } .line.quiet { stroke: var(--soft); stroke-dasharray: 3 3; stroke-width: 1; }
 .line.axis0 { stroke: var(--soft); stroke-width: .8; } .band { opacity: .55; fill: var(--c1); stroke-width: .8; }
 .bars { fill: none; stroke: var(--c2); stroke-width: 1.3; } .known { fill: var(--c1); }
 .open { fill: var(--bg); stroke: var(--c2); stroke-width: 1.5; }
@@ -53,7 +60,7 @@ table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabul
   linear-gradient(to left, var(--shade), transparent) right / 16px 100% no-repeat scroll; }
 th, td { padding: .22rem .8rem .22rem 0; text-align: right; vertical-align: top; }
 th { font-weight: 600; border-bottom: 1px solid var(--rule); } td { border-bottom: 1px solid var(--grid); }
-.left th, .left td, th[scope=row] { text-align: left; }
+.left th, .left td, th[scope=row], th.text, td.text { text-align: left; }
 td { white-space: nowrap; } .left td { overflow-wrap: anywhere; white-space: normal; }
 tbody th { font-weight: 400; border-bottom-color: var(--grid); }
 .left tbody th { color: var(--soft); white-space: nowrap; } caption { text-align: left; font-size: .88rem; }
@@ -82,22 +89,44 @@ class Table:
     heads: Sequence[str]
     rows: Sequence[Sequence[str]]
     left: bool = False  # all columns to the left: words rather than numbers
+    texts: tuple[int, ...] = ()  # columns of words among numbers
+
+
+Tile = tuple[str, str, str]  # a large number: name, value, remark
+BLANK = "<div></div>"  # beside a figure that has the room of two
+FIRST_ROWS = 20  # of a long table; the others are folded
 
 
 def html(table: Table) -> str:
     """The table; the first cell of a row is its heading. Text is escaped; 'kept' and 'exceeded' get their colours."""
-    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in table.heads)
+    head = "".join(f'<th scope="col"{stands(table, i)}>{escape(cell)}</th>' for i, cell in enumerate(table.heads))
     body = "".join(
-        f'<tr><th scope="row">{escape(row[0])}</th>{"".join(cell(text) for text in row[1:])}</tr>' for row in table.rows
+        f'<tr><th scope="row">{escape(row[0])}</th>'
+        f"{''.join(cell(text, stands(table, i)) for i, text in enumerate(row[1:], 1))}</tr>"
+        for row in table.rows
     )
     head = f"<thead><tr>{head}</tr></thead>" if head else ""
     kind = ' class="left"' if table.left else ""
     return f'<div class="wide" tabindex="0"><table{kind}>{head}<tbody>{body}</tbody></table></div>'
 
 
-def cell(text: str) -> str:
+def folded(table: Table, noun: str) -> str:
+    """A table whose rows after the first ones wait behind a line: 'Modes 21 to 45'."""
+    head = html(replace(table, rows=table.rows[:FIRST_ROWS]))
+    if len(table.rows) <= FIRST_ROWS:
+        return head
+    rest = html(replace(table, rows=table.rows[FIRST_ROWS:]))
+    return f"{head}<details><summary>{escape(noun)} {FIRST_ROWS + 1} to {len(table.rows):,}</summary>{rest}</details>"
+
+
+def stands(table: Table, column: int) -> str:
+    """How a column stands, as an attribute."""
+    return ' class="text"' if column in table.texts else ""
+
+
+def cell(text: str, stands: str = "") -> str:
     """One cell."""
-    tone = {"✓ kept": ' class="good"', "✗ exceeded": ' class="bad"'}.get(text, "")
+    tone = {"✓ kept": ' class="good"', "✗ exceeded": ' class="bad"'}.get(text, stands)
     return f"<td{tone}>{escape(text)}</td>"
 
 
@@ -113,12 +142,18 @@ def pair(*figures: str) -> str:
     return f'<div class="pair">{"".join(figures)}</div>'
 
 
-def tiles(entries: Iterable[tuple[str, str, str]]) -> str:
-    """Large numbers: (name, value, remark)."""
+def long(value: str) -> str:
+    """Smaller letters for a value that would not fit its tile, as an attribute."""
+    return ' class="long"' if len(value) > 9 else ""
+
+
+def tiles(entries: Iterable[Tile]) -> str:
+    """Large numbers."""
     return "".join(
         ['<div class="tiles">']
         + [
-            f'<div class="tile"><span>{escape(name)}</span><b>{escape(value)}</b><span>{escape(remark)}</span></div>'
+            f'<div class="tile"><span>{escape(name)}</span><b{long(value)}>{escape(value)}</b>'
+            f"<span>{escape(remark)}</span></div>"
             for name, value, remark in entries
         ]
         + ["</div>"]

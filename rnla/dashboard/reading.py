@@ -12,6 +12,7 @@ import numpy as np
 from rnla.arrays import Array
 from rnla.errors import StoreError
 from rnla.records import FORMAT
+from rnla.store.publishing import root_attributes
 from rnla.store.results import Result, read_result
 from rnla.sweeps.source import Resident, Source
 
@@ -44,28 +45,15 @@ class Profile:
 
 @dataclass(frozen=True)
 class Shown:
-    """A result as a report shows it."""
+    """A result in its place, whatever its kind."""
 
     path: Path
-    record: dict[str, Any]  # the attributes that say how it was made
-    s: Array  # (k,)
-    lower: Array  # (k,)
-    upper: Array  # (k,)
-    residuals: Array  # (k,)
-    resolved: Array  # (k,) bool
-    shares: Array  # (k,) of the total variance, or of the sum of squares
-    rows: Profile
-    columns: Profile
+    found: Result
 
     @property
-    def is_pca(self) -> bool:
-        """Whether these are principal components."""
-        return bool(self.record.get("pipeline") == "pca")
-
-    @property
-    def k(self) -> int:
-        """Number of modes."""
-        return int(self.s.size)
+    def record(self) -> dict[str, Any]:
+        """The attributes that say how it was made."""
+        return dict(self.found.attributes["rnla"])
 
     @property
     def certificate(self) -> dict[str, Any]:
@@ -73,10 +61,23 @@ class Shown:
         return dict(self.record.get("certificate") or {})
 
     @property
-    def scores(self) -> Array:
-        """Coordinates of sampled rows along the leading modes: (p, j)."""
-        drawn = self.rows.sample
-        return drawn if self.is_pca else np.asarray(drawn * self.s[: drawn.shape[1]])
+    def config(self) -> dict[str, Any]:
+        """Options of the job."""
+        return dict(self.record.get("config") or {})
+
+    @property
+    def arrays(self) -> dict[str, Array]:
+        """The small arrays, by name."""
+        return self.found.arrays
+
+    def factor(self, name: str) -> Source:
+        """A matrix of the result, tall or small, to be read by strips."""
+        return self.found.tall[name] if name in self.found.tall else Resident(self.arrays[name])
+
+    def axis(self, name: str, axis: int) -> str:
+        """Name of a dimension of an array."""
+        names = self.found.dimensions.get(name) or ()
+        return names[axis] if axis < len(names) else ("row", "column")[axis % 2]
 
 
 def shown(place: Path | str) -> Shown:
@@ -85,48 +86,65 @@ def shown(place: Path | str) -> Shown:
     Raises
     ------
     StoreError
-        There is no result of rnla's svd or pca, or one of another format.
+        There is no result of rnla's, or one of another format.
     IntegrityError
         An array is damaged.
     """
     found = read_result(place)
-    record = checked_record(found, place)
-    is_pca = record["pipeline"] == "pca"
-    s = found.arrays["singular_values" if is_pca else "s"]
-    norm = (record.get("certificate") or {}).get("frobenius_norm") or 0.0
-    return Shown(
-        path=Path(place),
-        record=record,
-        s=s,
-        lower=found.arrays["lower"],
-        upper=found.arrays["upper"],
-        residuals=found.arrays["residuals"],
-        resolved=found.arrays["resolved"],
-        shares=found.arrays["explained_variance_ratio"] if is_pca else (s / norm if norm > 0 else s * 0) ** 2,
-        rows=side(found, "scores" if is_pca else "U", 0),
-        columns=side(found, "components" if is_pca else "Vt", 1),
-    )
-
-
-def checked_record(found: Result, place: Path | str) -> dict[str, Any]:
-    """How the result was made, when it is one that a report can show."""
-    record: dict[str, Any] = found.attributes["rnla"]
-    if record.get("pipeline") not in {"svd", "pca"}:
-        msg = f"{place}: this is a result of {record.get('pipeline')!r}, and reports are made of svd and pca"
+    made = found.attributes["rnla"].get("format")
+    if made != FORMAT:
+        msg = f"{place} is a result of format {made}; this rnla reads format {FORMAT}: use the rnla that wrote it"
         raise StoreError(msg)
-    if record.get("format") != FORMAT:
-        msg = (
-            f"{place} is a result of format {record.get('format')}; this rnla reads format {FORMAT}: use the rnla that "
-            "wrote it"
-        )
-        raise StoreError(msg)
-    return record
+    return Shown(Path(place), found)
 
 
-def side(found: Result, name: str, axis: int) -> Profile:
+def names(result: Shown, name: str) -> list[str] | None:
+    """Names of rows or columns as people read them; None where the result keeps none."""
+    if name not in result.arrays:
+        return None
+    values = result.arrays[name]
+    if "since" in str(root_attributes(result.path / name).get("units", "")):  # dates, as `ResultWriter.set` keeps them
+        dates = values.astype("datetime64[ns]")
+        return [str(date) for date in np.datetime_as_string(dates, unit="D" if whole_days(dates) else "s")]
+    return [f"{value:g}" if values.dtype.kind == "f" else str(value) for value in values.tolist()]
+
+
+def whole_days(dates: Array) -> bool:
+    """Whether no date has a time of day."""
+    return bool((dates == dates.astype("datetime64[D]")).all())
+
+
+@dataclass(frozen=True)
+class Content:
+    """How many entries of a matrix are not zero, and whether any is negative, as far as it was read."""
+
+    entries: int
+    seen: int  # entries that were read
+    filled: int  # of those, not zero
+    negative: bool
+
+    @property
+    def share(self) -> float:
+        """Of the entries read, the share that is not zero."""
+        return self.filled / self.seen if self.seen else 0.0
+
+
+def content(factor: Source) -> Content:
+    """What fills a matrix (length, width), from at most STRIPS reads of it."""
+    length, width = factor.shape
+    seen = filled = 0
+    negative = False
+    for strip in strips_of(length, factor.chunks[0], width * factor.dtype.itemsize):
+        block = np.asarray(factor.read(strip, slice(0, width)))
+        seen, filled = seen + block.size, filled + int(np.count_nonzero(block))
+        negative = negative or bool((block.real < 0).any())
+    return Content(length * width, seen, filled, negative)
+
+
+def side(result: Shown, name: str, axis: int) -> Profile:
     """The leading vectors of a factor, which lie along one axis of its array."""
-    factor: Source = found.tall[name] if name in found.tall else Resident(found.arrays[name])
-    return profile(factor.transposed if axis else factor, found.dimensions[name][axis])
+    factor = result.factor(name)
+    return profile(factor.transposed if axis else factor, result.axis(name, axis))
 
 
 def profile(factor: Source, name: str) -> Profile:

@@ -156,9 +156,23 @@ def test_what_is_no_result_is_refused_with_the_cure(tmp_path):
     newer = made_result(tmp_path / "newer.zarr", attributes={"format": 2})
     with pytest.raises(StoreError, match="format 2"):
         write_report(newer, tmp_path / "r.html")
-    plugged = made_result(tmp_path / "plugged.zarr", attributes={"pipeline": "qr"})
-    with pytest.raises(StoreError, match="a result of 'qr', and reports are made of svd and pca"):
-        write_report(plugged, tmp_path / "r.html")
+
+
+def test_result_of_a_plugged_in_pipeline_gets_a_plain_page(tmp_path):
+    record = {"pipeline": "<qr>", "certificate": {"relative_error": 0.25, "lossy": True, "steps": [1, 2]}}
+    page, text = report(made_result(tmp_path / "r.zarr", (300, 80), 12, attributes=record))
+    assert "The result of the pipeline <qr> for a 300 \N{MULTIPLICATION SIGN} 80 matrix of float32" in text
+    assert "<qr>" not in page
+    assert "Its relative error is 25.0 %" in text
+    for name, shape in {
+        "U": "300 \N{MULTIPLICATION SIGN} 12",
+        "Vt": "12 \N{MULTIPLICATION SIGN} 80",
+        "s": "12",
+    }.items():
+        assert re.search(f'<th scope="row">{name}</th><td>{shape}</td>', page)
+    assert page.index("Certificate") < page.index("Arrays") < page.index("Promised and measured")
+    _, bare = report(made_result(tmp_path / "bare.zarr", attributes={"pipeline": "qr", "certificate": None}))
+    assert "carries no certificate" in bare
 
 
 def flip(chunk):

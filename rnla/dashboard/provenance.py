@@ -1,0 +1,94 @@
+"""What every report ends with: the promises beside what was measured, and how the result was made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from html import escape
+from typing import Any
+
+from rnla.arrays import spelt_bytes
+from rnla.dashboard.page import Table, html, pair
+from rnla.dashboard.reading import Shown
+from rnla.dashboard.spelling import counted, duration, known, number, times
+
+
+def costs(shown: Shown) -> str:
+    """What the plan promised and what was measured."""
+    plan, cost = shown.record.get("plan") or {}, shown.record.get("cost") or {}
+    rows = [
+        compared("passes over the matrix", plan.get("passes"), cost.get("passes"), times),
+        compared("bytes read", plan.get("bytes_read"), cost.get("bytes_read"), spelt_bytes),
+        compared("peak memory of a process", plan.get("peak_bytes"), cost.get("peak_bytes"), spelt_bytes),
+        ["seconds", "no promise", duration(cost.get("seconds")), ""],
+        ["reading, summed over threads", "no promise", duration(cost.get("read_seconds")), ""],
+        ["rate", "no promise", rate(cost), ""],
+    ]
+    return html(Table(("", "promised", "measured", ""), rows)) + details(plan)
+
+
+def compared(name: str, promised: Any, measured: Any, spell: Any) -> list[str]:
+    """One promise."""
+    both = known(promised) and known(measured)
+    verdict = "" if not both else "✓ kept" if measured <= promised * (1 + 1e-9) else "✗ exceeded"
+    return [
+        name,
+        spell(promised) if known(promised) else "not known",
+        spell(measured) if known(measured) else "not known",
+        verdict,
+    ]
+
+
+def rate(cost: Mapping[str, Any]) -> str:
+    """Bytes read in each second."""
+    read, seconds = cost.get("bytes_read"), cost.get("seconds")
+    return f"{spelt_bytes(read / seconds)}/s" if known(read) and known(seconds) and seconds > 0 else "not known"
+
+
+def details(plan: Mapping[str, Any]) -> str:
+    """The rest of the plan."""
+    rows = [
+        ("method", f"{plan['method']}: {plan.get('why', '')}") if plan.get("method") else None,
+        ("columns of a block", str(plan["width"])) if plan.get("width") else None,
+        ("panel", f"{plan['panel_rows']:,} rows, {spelt_bytes(plan.get('panel_bytes', 0))}")
+        if plan.get("panel_rows")
+        else None,
+        ("tasks", f"{plan['tasks']:,} in {counted(plan.get('spans', 0), 'span')}") if plan.get("tasks") else None,
+        ("threads", str(plan["threads"])) if plan.get("threads") else None,
+        ("arithmetic", f"{number(plan['flops'], 3)} operations") if plan.get("flops") else None,
+        *(("note", str(note)) for note in plan.get("notes") or ()),
+    ]
+    return html(Table((), [row for row in rows if row], left=True))
+
+
+def made(shown: Shown) -> str:
+    """Configuration, input, versions: what is needed to make it again."""
+    record = shown.record
+    seed = {"seed": record["seed"]} if record.get("seed") is not None else {}
+    when = {"started": record.get("started"), "finished": record.get("finished"), "result": str(shown.path.resolve())}
+    tables = [
+        named("Input", record.get("input") or {}),
+        named("Options", seed | dict(record.get("config") or {})),
+        named("Versions", record.get("versions") or {}),
+        named("Result", when),
+    ]
+    opening = f"<p>Open it in Python: <code>xarray.open_zarr({escape(repr(str(shown.path)))})</code></p>"
+    return pair(*(f"<div>{left}{right}</div>" for left, right in (tables[:2], tables[2:]))) + opening
+
+
+def named(heading: str, values: Mapping[str, Any]) -> str:
+    """A table of names and values."""
+    rows = [(key.replace("_", " "), plain(value)) for key, value in values.items()]
+    return f"<h3>{escape(heading)}</h3>{html(Table((), rows, left=True))}"
+
+
+def plain(value: Any) -> str:
+    """A value of the record as text."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} = {plain(part)}" for key, part in value.items())
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        return ", ".join(plain(part) for part in value)
+    return str(value)
