@@ -18,3 +18,4 @@ class Account:
     sections: tuple[Section, ...]
     meaning_html: str = ""  # what the certificate means
     wrong_heading: str = "How wrong it is"
+    cure: str = "allow more passes, or a larger k"  # where a tolerance was not reached

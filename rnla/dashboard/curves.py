@@ -53,13 +53,13 @@ def comparison(curves: Sequence[Curve], x: Axis, y: Axis, says: str, *, mark: tu
     return frame.svg(upright(frame, mark) + drawn + texts, says)
 
 
-def curve_marks(frame: Frame, curve: Curve) -> str:
+def curve_marks(frame: Frame, curve: Curve, *, discs: bool = True) -> str:
     """A line, with a disc for each value where there are few."""
-    discs = ""
-    if curve.xs.size <= 60:
+    dots = ""
+    if discs and curve.xs.size <= 60:
         places = zip(frame.across(curve.xs), frame.down(curve.ys), strict=True)
-        discs = "".join(f'<circle class="disc {curve.style}" cx="{x:.1f}" cy="{y:.1f}" r="2.2"/>' for x, y in places)
-    return line(frame, curve.xs, curve.ys, curve.style) + discs
+        dots = "".join(f'<circle class="disc {curve.style}" cx="{x:.1f}" cy="{y:.1f}" r="2.2"/>' for x, y in places)
+    return line(frame, curve.xs, curve.ys, curve.style) + dots
 
 
 def spread(wanted: Sequence[float], frame: Frame) -> list[float]:
@@ -131,6 +131,21 @@ def first_names(frame: Frame, xs: Array, ys: Array, names: Sequence[str]) -> str
                 taken.append((start, start + wide, y))
                 break
     return "".join(texts)
+
+
+def histogram(edges: Array, counts: Array, label: str, noun: str, says: str) -> str:
+    """How many values fall between neighbouring edges."""
+    y = replace(linear(f"number of {noun}", [0.0, float(max(counts.max(initial=0), 1))], pad=0.0))
+    frame = Frame(linear(label, edges, pad=0.0), replace(y, high=1.08 * y.high))
+    xs, tops = frame.across(edges), frame.down(counts)
+    floor = frame.box[1] + frame.box[3]
+    bars = "".join(
+        f'<rect class="bar c1" x="{a + 0.5:.1f}" y="{top:.1f}" width="{max(b - a - 1, 0.5):.1f}" '
+        f'height="{floor - top:.1f}"><title>{count:,} {escape(noun)}</title></rect>'
+        for a, b, top, count in zip(xs, xs[1:], tops, counts.tolist(), strict=False)
+        if count
+    )
+    return frame.svg(bars, says)
 
 
 def shares(entries: Sequence[tuple[str, float, str]], label: str, says: str) -> str:

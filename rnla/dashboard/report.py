@@ -8,8 +8,11 @@ from pathlib import Path
 from rnla.dashboard.account import Account
 from rnla.dashboard.base_words import account as bases_account
 from rnla.dashboard.mode_words import account as modes_account
+from rnla.dashboard.norms import account as norms_account
 from rnla.dashboard.page import Section, document
+from rnla.dashboard.pairs import account as pairs_account
 from rnla.dashboard.plain import account as plain_account
+from rnla.dashboard.products import account as product_account
 from rnla.dashboard.provenance import costs, made
 from rnla.dashboard.reading import Shown, shown
 from rnla.dashboard.words import top
@@ -20,6 +23,9 @@ ACCOUNTS: dict[str, Callable[[Shown], Account]] = {  # by pipeline; a plug-in's 
     "pca": modes_account,
     "cur": bases_account,
     "id": bases_account,
+    "sampled-product": product_account,
+    "similarity": pairs_account,
+    "column-norms": norms_account,
 }
 
 

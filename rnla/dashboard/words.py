@@ -41,14 +41,15 @@ def top(shown: Shown, account: Account) -> str:
     wrong = f"<p><b>{escape(account.wrong_heading)}.</b> {account.wrong_html}</p>" if account.wrong_html else ""
     return (
         f"<h1>{escape(account.title)}</h1>\n<p class='sub'>{escape(subtitle(shown))}</p>\n"
-        f'<div class="say{tone}"><p><b>What.</b> {account.what_html}</p>{wrong}{cautions(shown)}{cost(shown)}</div>\n'
+        f'<div class="say{tone}"><p><b>What.</b> {account.what_html}</p>{wrong}'
+        f"{cautions(shown, account.cure)}{cost(shown)}</div>\n"
         f"{tiles([*account.numbers, *spent(shown)])}"
     )
 
 
-def cautions(shown: Shown) -> str:
+def cautions(shown: Shown, cure: str) -> str:
     """What a reader must not overlook."""
-    return tolerance(shown) + missing(shown) + absent(shown) + unverified(shown)
+    return tolerance(shown, cure) + missing(shown) + absent(shown) + unverified(shown)
 
 
 def subtitle(shown: Shown) -> str:
@@ -70,7 +71,7 @@ def odds(certificate: dict[str, Any]) -> str:
     return f"probability {probability(certificate.get('confidence'))}"
 
 
-def tolerance(shown: Shown) -> str:
+def tolerance(shown: Shown, cure: str) -> str:
     """Whether the error asked for was reached; nothing when none was asked for."""
     c = shown.certificate
     if c.get("tolerance") is None:
@@ -78,10 +79,7 @@ def tolerance(shown: Shown) -> str:
     asked = times(c["tolerance"])
     if c.get("met"):
         return f"<p>The relative error asked for, {asked}, <b class='good'>was reached</b>.</p>"
-    return (
-        f"<p>The relative error asked for, {asked}, <b class='bad'>was not reached</b>: allow more passes, or a "
-        "larger k.</p>"
-    )
+    return f"<p>The relative error asked for, {asked}, <b class='bad'>was not reached</b>: {escape(cure)}.</p>"
 
 
 def absent(shown: Shown) -> str:
@@ -116,7 +114,7 @@ def unverified(shown: Shown) -> str:
 def cost(shown: Shown) -> str:
     """What it cost, in words."""
     c = shown.record.get("cost") or {}
-    reads = times(c.get("passes"))
+    often = "once" if c.get("passes") == 1 else f"{times(c.get('passes'))} times"
     peak, promised = c.get("peak_bytes"), (shown.record.get("plan") or {}).get("peak_bytes")
     memory = f"peak memory {spelt_bytes(peak)}" if known(peak) else "peak memory not known"
     if known(peak) and known(promised):
@@ -125,7 +123,7 @@ def cost(shown: Shown) -> str:
             memory = f"<b class='bad'>{memory.replace('within', 'above')}</b>"
     read = spelt_bytes(c["bytes_read"]) if known(c.get("bytes_read")) else "bytes not known"
     took = duration(c.get("seconds"))
-    return f"<p><b>What it cost.</b> The matrix was read {reads} times ({read}) in {took}; {memory}.</p>"
+    return f"<p><b>What it cost.</b> The matrix was read {often} ({read}) in {took}; {memory}.</p>"
 
 
 def spent(shown: Shown) -> list[Tile]:
