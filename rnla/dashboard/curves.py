@@ -122,7 +122,7 @@ def first_names(frame: Frame, xs: Array, ys: Array, names: Sequence[str]) -> str
     taken = [(x - 4, x + 4, y) for x, y in zip(xs[: 4 * NAMED], ys[: 4 * NAMED], strict=True)]
     texts = []
     for x, y, name in zip(xs[:NAMED], ys[:NAMED], names[:NAMED], strict=True):
-        wide = LETTER * len(name)
+        wide = 1.15 * LETTER * len(name)
         for start, kind, at in ((x + 7, "note", x + 7), (x - 7 - wide, "note end", x - 7)):
             inside = left <= start and start + wide <= left + width
             free = all(start > b or start + wide < a or abs(y - other) > 11 for a, b, other in taken)
