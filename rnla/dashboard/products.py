@@ -122,9 +122,11 @@ def against_draws(result: Shown) -> str:
         if result.config.get("replace", True)
         else ("falls at least as one over the root of the draws, and to zero when every term is drawn")
     )
-    rows = [(percent(tol), f"{math.ceil(count * (expected / tol) ** 2):,}") for tol in TOLERANCES]
+    again = bool(result.config.get("replace", True))
+    most = math.inf if again else int(c.get("terms") or count)  # none twice: all terms are exact
+    rows = [(percent(tol), f"{min(math.ceil(count * (expected / tol) ** 2), most):,}") for tol in TOLERANCES]
     caption = f"The expected error {falls}. Disc: expected for this job; square: measured for this draw."
-    table = html(Table(("expected error", "draws it needs, with replacement"), rows))
+    table = html(Table(("expected error", "draws it needs" if again else "draws it needs at most"), rows))
     return pair(figure(plot, caption), f"<div>{table}</div>")
 
 
@@ -157,21 +159,22 @@ def drawn(result: Shown) -> str:
         return "<p>Nothing was drawn: all weights are zero.</p>"
     order = np.argsort(-chances, kind="stable")
     terms = int(result.certificate.get("terms") or chances.size)
-    even = 1.0 / terms
-    y = logarithmic("probability of one draw", np.append(chances, even))
+    again = bool(result.config.get("replace", True))
+    even = (1 if again else int(result.certificate.get("draws") or chances.size)) / terms
+    y = logarithmic("probability of one draw" if again else "probability of being drawn", np.append(chances, even))
     frame = Frame(counting("drawn term, the likeliest first", chances.size), y)
     line = curve_marks(frame, Curve("", np.arange(1, chances.size + 1), chances[order], "c1"), discs=False)
-    plot = frame.svg(level(frame, even, f"all alike: 1/{terms:,}", right=True) + line, "Probabilities, sorted")
+    plot = frame.svg(level(frame, even, f"all alike: {number(even, 2)}", right=True) + line, "Probabilities, sorted")
     rows = [
-        (f"{indices[i]:,}", f"{counts[i]:,}", number(float(chances[i]), 4), f"{number(float(chances[i] * terms), 3)}")
+        (f"{indices[i]:,}", f"{counts[i]:,}", number(float(chances[i]), 4), f"{number(float(chances[i] / even), 3)}")
         for i in order[:LISTED].tolist()
     ]
     heads = ("term", "times drawn", "probability", f"{TIMES} that of even draws")
     text = (
         f"<p>{counted(chances.size, 'different term')} of {terms:,}, some more than once; the largest probability is "
-        f"{number(float(chances.max() * terms), 3)} times that of even draws.</p>"
+        f"{number(float(chances.max() / even), 3)} times that of even draws.</p>"
     )
-    if not result.config.get("replace", True):
+    if not again:
         text = f"<p>{counted(chances.size, 'term')} of {terms:,}, none twice.</p>"
     return text + pair(
         figure(plot, "Terms that were drawn, the likeliest first."), f"<div>{folded(Table(heads, rows), 'Terms')}</div>"

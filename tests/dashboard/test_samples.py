@@ -23,7 +23,7 @@ def stored(place, pipeline, arrays, proof, config, shape=(300, 80)):
     return place
 
 
-def product(place, count=40, **proof):
+def product(place, count=40, *, replace=True, **proof):
     """300 terms, drawn with weights that fall."""
     chances = 1.0 / np.arange(1, 31)
     chances /= chances.sum() * 1.2
@@ -38,7 +38,7 @@ def product(place, count=40, **proof):
         "expected_relative_error": 0.02, "terms": 300, "draws": count, "different": 30, "tolerance": None,
         "needed": None, "met": True, "status": "ok",
     }  # fmt: skip
-    config = {"weights": "product", "replace": True, "transposed": True}
+    config = {"weights": "product", "replace": replace, "transposed": True}
     return stored(place, "sampled-product", arrays, certificate | proof, config)
 
 
@@ -52,6 +52,14 @@ def test_sampled_product_sets_expected_beside_measured(tmp_path):
     assert "≤ 3.00 %" in text
     for tolerance, spelt in ((0.1, "10.0 %"), (0.01, "1.00 %")):
         assert [spelt, f"{math.ceil(40 * (0.02 / tolerance) ** 2):,}"] in rows
+
+
+def test_terms_drawn_once_at_most_are_compared_with_even_chances(tmp_path):
+    page, text = report(product(tmp_path / "r.zarr", count=30, replace=False))
+    rows = told(page)
+    assert "30 terms of 300, none twice" in text
+    assert "all alike: 0.10" in text  # 30 of 300
+    assert ["0.100 %", "300"] in rows  # never more than there are
 
 
 def test_draws_are_listed_by_their_probability(tmp_path):
