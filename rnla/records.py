@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -13,11 +13,12 @@ import numpy as np
 from rnla.algorithms.bases import CURVES, BasesCertificate
 from rnla.algorithms.planning import Plan
 from rnla.algorithms.results import Certificate, Cost
+from rnla.algorithms.sample_certificates import NormsCertificate, PairsCertificate, ProductCertificate
 from rnla.sweeps.matrix import Matrix
 
 FORMAT = 1
 PER_MODE = ("lower", "upper", "residuals", "resolved")
-Proof = Certificate | BasesCertificate
+Proof = Certificate | BasesCertificate | NormsCertificate | ProductCertificate | PairsCertificate
 
 
 def versions() -> dict[str, str]:
@@ -75,6 +76,7 @@ class Made:
     method: str
     input: dict[str, Any]
     started: str
+    others: dict[str, dict[str, Any]] = field(default_factory=dict)  # the other matrices of the job
 
     def attributes(self) -> dict[str, Any]:
         """The record as plain JSON."""
@@ -86,6 +88,7 @@ class Made:
             "seed": self.config.get("seed"),
             "versions": versions(),
             "input": self.input,
+            **({"others": self.others} if self.others else {}),
             "plan": self.plan.as_dict(),
             "cost": asdict(self.cost),
             "certificate": certificate_record(self.certificate),

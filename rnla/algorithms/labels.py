@@ -11,6 +11,10 @@ TAKEN = frozenset(
     {
         *("mode", "U", "s", "Vt", "scores", "components", "mean", "scale", "singular_values"),
         *("explained_variance", "explained_variance_ratio", "lower", "upper", "residuals", "resolved"),
+        *("C", "M", "R", "X", "W", "columns", "rows", "column_names", "row_names", "sparse"),
+        *("chosen_column", "chosen_row", "errors", "column_errors", "best_errors"),
+        *("row_norms", "column_norms", "norm", "first", "second", "cosine", "pair", "first_names", "second_names"),
+        *("value", "left", "right", "indices", "counts", "probabilities", "scales", "drawn", "right_column"),
     }
 )  # names of a result's own dimension and arrays: a side of the matrix that is called so gets an underscore
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from rnla.algorithms.results import Cost
+from rnla.algorithms.sample_certificates import NormsCertificate
 from rnla.arrays import Array, accumulator_dtype, spelt_bytes
 from rnla.errors import IntegrityError, OverflowedError, RequestError
 from rnla.sweeps.integers import IntegerColumnNorms, IntegerRowNorms, of_integers
@@ -25,6 +26,13 @@ class Norms:
     rows: Any  # (m,) sum_j |a_ij|^2
     frobenius: float  # ||A||_F
     cost: Cost | None = None
+    exact: bool = False  # sums of integers, each rounded once
+    record: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def certificate(self) -> NormsCertificate:
+        """How good they are."""
+        return NormsCertificate(self.frobenius, self.exact)
 
     def __repr__(self) -> str:
         m, n = self.rows.shape[0], self.columns.shape[0]
@@ -40,14 +48,14 @@ class Sides(NamedTuple):
     frobenius: float
 
 
-def norms(A: Matrix, workspace: Workspace, *, keep: bool = False) -> Sides:
+def norms(A: Matrix, workspace: Workspace, *, keep: bool = False, name: str = "norms") -> Sides:
     """Squared norms across the swept side (n,), along it (m, 1), and ||A||_F, for a matrix swept by rows.
 
     Norms that are kept beside the store are taken from there; with `keep` they are put there.
     """
     if keep:
         check_keepable(A)
-    into = workspace.tall("norms", (A.shape[0], 1), np.dtype(np.float64), A.geometry.tall_rows)
+    into = workspace.tall(name, (A.shape[0], 1), np.dtype(np.float64), A.geometry.tall_rows)
     if (found := kept_norms(A, into)) is not None:
         return found
     before = A.source.norms_file if keep else None  # type: ignore[attr-defined]
@@ -84,6 +92,11 @@ def check_keepable(A: Matrix) -> None:
             "take a fingerprint first (rnla fingerprint)"
         )
         raise RequestError(msg)
+
+
+def exact(A: Matrix) -> bool:
+    """Whether every norm is the exact sum, rounded once: of integers that have at most 32 bits."""
+    return of_integers(A) and A.source.dtype.itemsize <= 4
 
 
 def _exact(A: Matrix, into: Tall) -> Sides:

@@ -56,6 +56,7 @@ class Plan:
     peak_bytes: int  # of one worker process
     output_bytes: int
     scratch_bytes: int
+    state_bytes: int = 0  # of what is kept between sweeps, to take up an interrupted job
     notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
@@ -263,6 +264,7 @@ def plan(
         peak_bytes=base_bytes + peak,
         output_bytes=output,
         scratch_bytes=scratch,
+        state_bytes=_state_bytes(view, method, width, sweeps + extra),
         notes=notes
         + _rank_note(request, width, sweeps, method)
         + _span_note(geometry, threads)
@@ -306,6 +308,19 @@ def _span_note(geometry: Geometry, threads: int) -> tuple[str, ...]:
     spans, strip = len(geometry.spans()), spelt_bytes(geometry.panel_rows * geometry.columns * geometry.itemsize)
     idle = f"{threads - spans} of {threads} threads have nothing to do"
     return (f"whole rows come {strip} at a time, so {idle}: rechunk to chunks of fewer rows",)
+
+
+def _state_bytes(A: Matrix, method: str, width: int, sweeps: int) -> int:
+    """A few arrays with n rows (`rnla.algorithms.krylov.State`), n being the side that is not swept.
+
+    All blocks and their products, the last block and its product, probes and theirs, and three vectors; Y^H Y.
+    """
+    if method == "merge":  # its only sweep is done at once
+        return 0
+    n, wide = A.shape[1], 8 if method == "gram" and A.dtype.kind != "c" else accumulator_dtype(A.dtype).itemsize
+    blocks = n if method == "gram" else min(n, width * sweeps)
+    columns = 2 * blocks + 2 * width + 3 * PROBES + 3
+    return (n * columns + width**2) * wide
 
 
 def _flops(A: Matrix, method: str, width: int, sweeps: int) -> float:

@@ -62,6 +62,7 @@ def plan_lines(
         peak_bytes=max(gathering, sketch.peak_bytes if choice.sketch_passes else gathering),
         output_bytes=kept,
         scratch_bytes=(sketch.scratch_bytes + sketch.output_bytes if choice.sketch_passes else 0) + 8 * (2 * m + n),
+        state_bytes=sketch.state_bytes if choice.sketch_passes else 0,
         notes=sketch.notes,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,10 +11,30 @@ import scipy.stats
 
 from rnla.algorithms.draws import Draws
 from rnla.algorithms.results import Cost
+from rnla.algorithms.sample_certificates import ProductCertificate, reached
+from rnla.algorithms.sampling import Estimates
 from rnla.arrays import Array, spelt_bytes, wide
 from rnla.checks import array_of_numbers, share
 from rnla.errors import RequestError
 from rnla.tables import html_table
+
+
+def certified(known: Estimates, draws: Draws, tolerance: float | None, needed: int | None) -> ProductCertificate:
+    """The certificate of a sampled product."""
+    relative = known.relative if math.isfinite(known.relative) else None
+    return ProductCertificate(
+        expected_squared_error=known.expected,
+        error_bound=known.bound if math.isfinite(known.bound) else None,
+        measured_squared_error=known.measured,
+        norm_estimate=math.sqrt(known.energy),
+        expected_relative_error=relative,
+        terms=draws.size,
+        draws=draws.count,
+        different=draws.indices.size,
+        tolerance=tolerance,
+        needed=needed,
+        met=reached(tolerance, known.expected, relative, needed, draws.count),
+    )
 
 
 class Entries(NamedTuple):
@@ -40,6 +60,7 @@ class SampledProduct:
     right: Any  # (p, u) (S^T B)^T, Dask array
     tolerance: float | None = None  # relative error asked for
     needed: int | None = None  # draws that it needs, by the probes' estimate of ||A B||_F
+    record: dict[str, Any] = field(default_factory=dict)
 
     @property
     def probabilities(self) -> Array:
@@ -54,10 +75,17 @@ class SampledProduct:
         return math.sqrt(self.expected_squared_error) / self.norm_estimate if self.norm_estimate > 0 else math.inf
 
     @property
+    def certificate(self) -> ProductCertificate:
+        """What is certain of the error."""
+        known = Estimates(
+            self.expected_squared_error, self.error_bound, self.norm_estimate**2, self.measured_squared_error
+        )
+        return certified(known, self.draws, self.tolerance, self.needed)
+
+    @property
     def status(self) -> str:
         """'ok', or 'tolerance_not_met' where more draws were needed: `needed` says how many."""
-        met = self.tolerance is None or self.needed is None or self.needed <= self.draws.count
-        return "ok" if met or self.expected_squared_error == 0.0 else "tolerance_not_met"
+        return self.certificate.status
 
     def entries(self, rows: Any, columns: Any, confidence: float = 0.95) -> Entries:
         """Entries (rows[i], columns[i]) of A B, each with an interval that holds it with this probability.

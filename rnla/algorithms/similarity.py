@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +21,7 @@ import scipy.stats
 from rnla.algorithms.inner import settled
 from rnla.algorithms.planning import oriented
 from rnla.algorithms.results import Cost
+from rnla.algorithms.sample_certificates import PairsCertificate
 from rnla.arrays import Array, spelt_bytes
 from rnla.checks import one_of, share
 from rnla.errors import RequestError, UnsupportedError
@@ -61,6 +62,13 @@ class Similar:
     missed: float  # chance that a given pair with a cosine of the threshold is not here; smaller for larger cosines
     cost: Cost
     labels: Labels | None = None
+    sketch_rows: int = 0  # 0: A^T A was formed
+    record: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def certificate(self) -> PairsCertificate:
+        """What may be absent."""
+        return PairsCertificate(self.threshold, self.first.size, self.missed, self.sketch_rows)
 
     @property
     def names(self) -> tuple[Array, Array]:

@@ -218,8 +218,9 @@ def _run(pipeline: Any, parameters: dict[str, Any]) -> None:
 
 def _told(outcome: Outcome) -> None:
     """One line on stderr; on a terminal the certificate too."""
+    from rnla.cli.certificates import told_certificate
     from rnla.cli.output import console
-    from rnla.cli.results import record_of, told_certificate, told_cost
+    from rnla.cli.results import record_of, told_cost
 
     record = record_of(outcome.attributes)
     screen = console(stderr=True)
@@ -229,12 +230,13 @@ def _told(outcome: Outcome) -> None:
 
 
 def _summary(outcome: Outcome, record: dict[str, Any]) -> str:
-    proof, cost = record.get("certificate") or {}, record.get("cost") or {}
+    from rnla.cli.certificates import told_shortly
+
+    cost = record.get("cost") or {}
     how = "done before, reused" if outcome.reused else "resumed and done" if outcome.resumed_sweeps else "done"
     state = how if outcome.status == "ok" else f"{how}, {outcome.status}"
-    error = f", relative error {proof['relative_error']:.3g}" if proof.get("relative_error") is not None else ""
     passes = f", {cost['passes']:.3g} passes in {cost['seconds']:.1f} s" if cost else ""
-    return f"{record.get('pipeline', 'job')} {state}{error}{singular(passes)}: {outcome.path}"
+    return f"{record.get('pipeline', 'job')} {state}{told_shortly(record)}{singular(passes)}: {outcome.path}"
 
 
 @click.command("plan", cls=Pipelines, short_help="What a job will cost; nothing is read.")

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rnla.cli.certificates import told_certificate
 from rnla.cli.door import debug_option, json_option
 from rnla.cli.output import console, counted, print_json, print_rows, singular
 
 if TYPE_CHECKING:
+    from rnla.cli.listings import Listing
     from rnla.store.results import Result
 
 _VALUES = ("s", "singular_values")  # where a result keeps its singular values
@@ -18,14 +20,15 @@ _PER_MODE = ("lower", "upper", "residuals", "resolved", "explained_variance", "e
 AXIS = 11  # columns that the labels of a plot take
 
 
-@click.command("show", short_help="Certificate, modes and scree plot.")
+@click.command("show", short_help="Certificate, and what the result holds.")
 @click.argument("result")
 @click.option("--html", metavar="FILE.html", help="Write a report too: one file that needs no network to be read.")
-@click.option("--modes", type=click.IntRange(1), default=20, show_default=True, help="Modes in the table.")
+@click.option("--modes", type=click.IntRange(1), default=20, show_default=True, help="Lines of the table.")
 @json_option
 @debug_option
 def show(result: str, *, html: str | None, modes: int, as_json: bool) -> None:
-    """Certificate, modes and scree plot of a result."""
+    """Certificate of a result, and its modes with a scree plot, its columns and rows, draws, pairs or largest norms."""
+    from rnla.cli.listings import listing
     from rnla.store.results import read_result
 
     found = read_result(result)
@@ -35,14 +38,20 @@ def show(result: str, *, html: str | None, modes: int, as_json: bool) -> None:
 
         write_report(result, html)
         click.echo(f"report: {html}", err=True)
+    listed = listing(found, modes)
     if as_json:
-        print_json(record | {"path": result, "modes": _modes(found), "arrays": _shapes(found)})
+        held = {"modes": _modes(found)} if listed is None else {listed.name: listed.rows, "count": listed.total}
+        print_json(record | {"path": result, "arrays": _shapes(found)} | held)
         return
     print_rows(told_record(record, found), title=f"{record.get('pipeline', 'result')}: {result}")
     s = _singular_values(found)
     if s is not None:
         _print_modes(found, s, modes)
-        _print_scree(s, found.arrays.get("resolved"))
+        _print_scree(s, found.arrays.get("resolved"), f"singular values 1 to {len(s):,}")
+    if listed is not None:
+        _print_listing(listed, modes)
+        if listed.curve is not None:
+            _print_scree(listed.curve[1], None, listed.curve[0])
 
 
 def record_of(attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,49 +79,37 @@ def _shapes(found: Result) -> dict[str, list[int]]:
 
 def told_record(record: Mapping[str, Any], found: Result | None = None) -> list[tuple[str, str]]:
     """Names and values of the certificate, the cost and the input."""
-    rows = [*_told_input(record.get("input") or {}), *told_certificate(record)]
+    rows = _told_input(record.get("input") or {})
+    for name, other in (record.get("others") or {}).items():
+        rows += _told_input(other, name)
+    rows += told_certificate(record)
     resolved = found.arrays.get("resolved") if found else None
     if resolved is not None:
         rows.append(("resolved", f"{int(resolved.sum())} of {counted(len(resolved), 'mode')} to 1e-6 of their value"))
     rows += told_cost(record)
     if found is not None:
-        arrays = ", ".join(f"{name} {' x '.join(f'{n:,}' for n in shape)}" for name, shape in _shapes(found).items())
+        sizes = {name: " x ".join(f"{n:,}" for n in shape) for name, shape in _shapes(found).items()}
+        arrays = ", ".join(f"{name} {size}".rstrip() for name, size in sizes.items())
         rows.append(("arrays", arrays))
     versions = record.get("versions") or {}
     made = ", ".join(f"{name} {versions[name]}" for name in ("rnla", "numpy", "zarr") if name in versions)
     if "finished" in record:
-        rows.append(("made", f"{record['finished']} with {made}, seed {record.get('seed')}"))
+        seed = "" if record.get("seed") is None else f", seed {record['seed']}"
+        rows.append(("made", f"{record['finished']} with {made}{seed}"))
     return rows
 
 
-def _told_input(given: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _told_input(given: Mapping[str, Any], name: str = "input") -> list[tuple[str, str]]:
     if not given:
         return []
     shape = " x ".join(f"{size:,}" for size in given.get("shape", ()))
     checked = "every chunk checked" if given.get("input_verified") else "not verified: it has no fingerprint"
-    rows = [("input", f"{given.get('url', 'in memory')}, {shape} {given.get('dtype', '')}; {checked}")]
+    rows = [(name, f"{given.get('url', 'in memory')}, {shape} {given.get('dtype', '')}; {checked}")]
     if (absent := given.get("absent_chunks", 0)) != 0:
         count = "not counted" if absent is None else counted(absent, "chunk")
-        rows.append(("absent", f"{count}, read as the fill value of the store"))
-    return rows
-
-
-def told_certificate(record: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """How wrong the result can be."""
-    proof = record.get("certificate") or {}
-    if not proof:
-        return []
-    norm, relative = proof["frobenius_norm"], proof["relative_error"]
-    floor = proof["rounding_floor"] / norm if norm else 0.0
-    below = ", at the rounding floor" if relative is not None and relative <= floor else ""
-    rows = [
-        ("error", f"{_number(relative)} of ||A||_F = {_number(norm)}{below} (floor {floor:.1e})"),
-        ("spectral", f"at most {_number(proof['spectral_bound'])} with probability {_odds(proof['confidence'])}"),
-        ("explained", _share(proof["explained_variance"], norm, _whole(record))),
-    ]
-    if proof.get("tolerance") is not None:
-        met = "met" if proof.get("met") else "NOT met: give more passes, or a larger k"
-        rows.append(("tolerance", f"{_number(proof['tolerance'])}, {met}"))
+        rows.append(
+            ("absent" if name == "input" else f"absent, {name}", f"{count}, read as the fill value of the store")
+        )
     return rows
 
 
@@ -138,29 +135,8 @@ def told_cost(record: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _number(value: float | None) -> str:
-    return "not known" if value is None else f"{value:.6g}"
-
-
-def _odds(confidence: float) -> str:
-    return f"1 - {1 - confidence:.0e}" if confidence > 0.999 else f"{confidence:.4g}"
-
-
 def _percent(share: float) -> str:
     return f"{share:.2%}" if share >= 1e-4 or share == 0 else f"{100 * share:.1e}%"
-
-
-def _whole(record: Mapping[str, Any]) -> str:
-    """What the shares of modes are shares of."""
-    return "variance" if record.get("pipeline") == "pca" else "sum of squares"
-
-
-def _share(explained: float, norm: float, whole: str) -> str:
-    if norm == 0:
-        return f"nothing, the {whole} is 0"
-    if explained == 1:
-        return f"all of the {whole}, to rounding"
-    return f"all but {1 - explained:.2g} of the {whole}" if explained > 0.9995 else f"{explained:.2%} of the {whole}"
 
 
 def _print_modes(found: Result, s: Sequence[float], count: int) -> None:
@@ -185,7 +161,31 @@ def _print_modes(found: Result, s: Sequence[float], count: int) -> None:
         out.print(f"{len(s) - count:,} more: --modes {len(s)}", style="dim")
 
 
-def _print_scree(s: Sequence[float], resolved: Any) -> None:
+def _print_listing(listed: Listing, count: int) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    if not listed.rows:
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="cyan")
+    for name in listed.rows[0]:
+        table.add_column(name.replace("_", " "), justify="right")
+    for row in listed.rows[:count]:
+        table.add_row(*(escape(_cell(value)) for value in row.values()))
+    out = console()
+    out.print()
+    out.print(table)
+    if (more := listed.total - min(count, len(listed.rows))) > 0:
+        out.print(f"{more:,} more: --modes {listed.total}", style="dim")
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _print_scree(s: Sequence[float], resolved: Any, what: str) -> None:
     from rich.text import Text
 
     from rnla.cli.scree import scree
@@ -206,7 +206,7 @@ def _print_scree(s: Sequence[float], resolved: Any) -> None:
     each = len(plot.modes[0])
     bars = "" if each == 1 else f", {each} to a bar"
     key = "" if resolved is None or all(resolved) else ": [green]resolved[/green], [yellow]not resolved[/yellow]"
-    out.print(f"{'':>{AXIS}}[dim]singular values 1 to {len(s):,}{bars}, logarithmic[/dim]{key}")
+    out.print(f"{'':>{AXIS}}[dim]{what}{bars}, logarithmic[/dim]{key}")
 
 
 def _colours(modes: Sequence[range], resolved: Any, width: int) -> list[str]:

@@ -13,9 +13,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from rnla.algorithms.certificate import PROBES
 from rnla.algorithms.planning import Plan
-from rnla.arrays import Array, accumulator_dtype
+from rnla.arrays import Array
 from rnla.errors import IntegrityError
 from rnla.store.writing import writing_errors
 from rnla.sweeps.matrix import Meter
@@ -26,18 +25,8 @@ HEADERS_BYTES = 8 << 10  # of the arrays in a state, as npz writes them
 
 
 def checkpoint_bytes(plan: Plan) -> int:
-    """Most that checkpoints of a job take on the disk: the last state, and the next one while it is written.
-
-    A state is a few arrays with n rows, n being the side that is not swept: all blocks and their products, the last
-    block and its product, probes and theirs, and three vectors (`rnla.algorithms.krylov.State`).
-    """
-    if plan.method == "merge":  # its only sweep is done at once
-        return 0
-    n = plan.shape[0] if plan.transposed else plan.shape[1]
-    blocks = n if plan.method == "gram" else min(n, plan.width * plan.sweeps)
-    columns = 2 * blocks + 2 * plan.width + 3 * PROBES + 3
-    inner = plan.width**2  # Y^H Y
-    return 2 * ((n * columns + inner) * accumulator_dtype(plan.precision).itemsize + HEADERS_BYTES)
+    """Most that checkpoints of a job take on the disk: the last state, and the next one while it is written."""
+    return 2 * (plan.state_bytes + HEADERS_BYTES) if plan.state_bytes else 0
 
 
 @dataclass(frozen=True)

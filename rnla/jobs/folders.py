@@ -114,8 +114,9 @@ class JobFolder:
                 "with the options it had, give overwrite=True (--overwrite) to drop its work, or choose another place"
             )
             raise OutputExistsError(msg)
-        if known is None:
+        if not self.state.exists():  # nothing was finished, and the data may have changed since
             shutil.rmtree(self.work, ignore_errors=True)
+        if known is None:
             write_json(self.root / "spec.json", spec)
         for folder in (self.group, self.scratch, self.root / "attempts"):
             folder.mkdir(parents=True, exist_ok=True)
@@ -164,19 +165,18 @@ def differences(spec: dict[str, Any], known: dict[str, Any]) -> str:
     return ", ".join(_differences(spec, known))
 
 
-def _differences(spec: dict[str, Any], known: dict[str, Any]) -> Iterator[str]:
-    for key, value in spec.items():
-        there = known.get(key)
+def _differences(spec: dict[str, Any], known: dict[str, Any], where: str = "") -> Iterator[str]:
+    for name, value in spec.items():
+        there = known.get(name)
+        if value == there:
+            continue
         if isinstance(value, dict) and isinstance(there, dict):
-            for name in value:
-                if there.get(name) == value[name]:
-                    continue
-                if name == CHANGE:
-                    yield "the store's chunks, which were written again since"
-                else:
-                    yield f"{key} {name} ({there.get(name)} there, {value[name]} asked)"
-        elif value != there:
-            yield key
+            yield from _differences(value, there, f"{where}{name} ")
+        elif name == CHANGE:
+            which = "store's chunks" if where == "input " else f"chunks of {where.strip().rpartition(' ')[2]}"
+            yield f"the {which}, which were written again since"
+        else:
+            yield f"{where}{name} ({there} there, {value} asked)" if where else name
 
 
 def write_json(file: Path, record: dict[str, Any]) -> None:

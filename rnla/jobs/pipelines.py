@@ -12,19 +12,18 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import Any, Literal
 
 import numpy as np
 
-from rnla.algorithms.bases import BasesCertificate
 from rnla.algorithms.lifecycle import Checkpoints
 from rnla.algorithms.planning import Plan
-from rnla.algorithms.results import Certificate
 from rnla.arrays import Array
 from rnla.cluster.resources import Resources
 from rnla.errors import ConfigError
+from rnla.records import Proof
 from rnla.sweeps.matrix import Matrix
 from rnla.sweeps.source import Workspace
 
@@ -37,6 +36,7 @@ class Place:
 
     workspace: Workspace
     checkpoints: Checkpoints
+    others: Mapping[str, Matrix] = field(default_factory=dict)  # by the names that the pipeline gives them
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,13 @@ class Delivered:
     """What a run gives besides its tall arrays."""
 
     arrays: dict[str, tuple[Array, tuple[str, ...]]]  # small arrays and their dimension names
-    certificate: Certificate | BasesCertificate
+    certificate: Proof
     method: str
+
+
+def alone(_A: Matrix, _config: Any) -> dict[str, Matrix]:
+    """No other matrices."""
+    return {}
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,7 @@ class Pipeline:
     plan: Callable[[Matrix, Any, Resources], Plan]
     run: Callable[[Matrix, Any, Place], Delivered]
     tall: dict[str, tuple[str, str]]  # tall arrays of the result and their dimension names
+    others: Callable[[Matrix, Any], dict[str, Matrix]] = alone  # what is read besides the matrix, as configured
 
 
 def names() -> tuple[str, ...]:

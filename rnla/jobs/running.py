@@ -159,9 +159,13 @@ def run_job(
     meter, runner = Meter(progress=watcher.read), current(A.runner)  # one of each for all sweeps
     A = dataclasses.replace(chosen.view(A, config), meter=meter, runner=runner)
     plan = _plan(chosen, A, config, memory_bytes)
-    spec = _spec(chosen, A, config)
+    others = {
+        other: dataclasses.replace(found, meter=meter, runner=runner)
+        for other, found in chosen.others(A, config).items()
+    }
+    work = Work(chosen, A, others, config, plan, _spec(chosen, A, others, config))
     folder = JobFolder(local_target(out))
-    if (reused := _reusable(folder.target, spec, overwrite=overwrite)) is not None:
+    if (reused := _reusable(folder.target, work.spec, overwrite=overwrite)) is not None:
         return _told(watcher, reused)
     found = resources(A.swept_by, memory_bytes)
     refuse_if_too_large(plan.peak_bytes, found, CURE)
@@ -169,9 +173,9 @@ def run_job(
         _refuse_full_disk(plan, folder)
     watcher.planned(plan)
     with folder.locked():
-        if (reused := _reusable(folder.target, spec, overwrite=overwrite)) is not None:
+        if (reused := _reusable(folder.target, work.spec, overwrite=overwrite)) is not None:
             return _told(watcher, reused)  # another process has just published it
-        return _told(watcher, _worked(chosen, A, config, plan, spec, folder, watcher, overwrite=overwrite))
+        return _told(watcher, _worked(work, folder, watcher, overwrite=overwrite))
 
 
 def _told(watcher: Observer, outcome: Outcome) -> Outcome:
@@ -179,43 +183,74 @@ def _told(watcher: Observer, outcome: Outcome) -> Outcome:
     return outcome
 
 
-def _worked(
-    chosen: Pipeline,
-    A: Matrix,
-    config: Any,
-    plan: Plan,
-    spec: dict[str, Any],
-    folder: JobFolder,
-    watcher: Observer,
-    *,
-    overwrite: bool,
-) -> Outcome:
-    started, clock = now(), perf_counter()
-    data = str(spec["input"].get(CHANGE))
-    facts = {fact: value for fact, value in spec["input"].items() if fact != CHANGE}
-    folder.begin({**spec, "input": facts}, overwrite=overwrite)
+@dataclass(frozen=True)
+class Work:
+    """A job that is ready to run."""
+
+    chosen: Pipeline
+    A: Matrix
+    others: dict[str, Matrix]  # what is read besides A, by name
+    config: Any
+    plan: Plan
+    spec: dict[str, Any]
+
+    @property
+    def inputs(self) -> dict[str, dict[str, Any]]:
+        """Identities of all matrices, that of A under ""."""
+        return {"": self.spec["input"], **self.spec.get("others", {})}
+
+    @property
+    def data(self) -> str:
+        """What changes when chunks of any of the matrices are written again."""
+        return " ".join(str(identity.get(CHANGE)) for identity in self.inputs.values())
+
+    @property
+    def lasting(self) -> dict[str, Any]:
+        """The specification without that."""
+        facts = {name: _without_change(identity) for name, identity in self.inputs.items()}
+        lasting = {**self.spec, "input": facts.pop("")}
+        return {**lasting, "others": facts} if facts else lasting
+
+    def seen(self) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+        """The records of A and of the others, which must be what they were before the sweeps."""
+        before = self.inputs
+        return _same_input(self.A, before[""]), {
+            name: _same_input(other, before[name]) for name, other in self.others.items()
+        }
+
+
+def _without_change(identity: Mapping[str, Any]) -> dict[str, Any]:
+    return {fact: value for fact, value in identity.items() if fact != CHANGE}
+
+
+def _worked(work: Work, folder: JobFolder, watcher: Observer, *, overwrite: bool) -> Outcome:
+    started, clock, A, chosen = now(), perf_counter(), work.A, work.chosen
+    folder.begin(work.lasting, overwrite=overwrite)
     with folder.attempt():
         tall = {name: cast("tuple[str, str]", named(pair, A.labels)) for name, pair in chosen.tall.items()}
         writer = ResultWriter(str(folder.group), tall)
-        checkpoints = FileCheckpoints(folder.state, data, watcher.swept, A.meter, clock)
+        checkpoints = FileCheckpoints(folder.state, work.data, watcher.swept, A.meter, clock)
         resumed = checkpoints.sweeps()
-        delivered = chosen.run(A, config, Place(JobWorkspace(writer, Scratch(str(folder.scratch))), checkpoints))
+        place = Place(JobWorkspace(writer, Scratch(str(folder.scratch))), checkpoints, work.others)
+        delivered = chosen.run(A, work.config, place)
         for name, (array, dimensions) in delivered.arrays.items():
             writer.set(name, array, named(dimensions, A.labels))
         for name, values in coordinates(A.labels).items():
             if name not in delivered.arrays and name not in tall and name.isidentifier():
                 writer.set(name, values, (name,))
+        seen, others = work.seen()
         made = Made(
             chosen.name,
-            spec["config"],
-            plan,
-            cost_of(A, perf_counter() - clock + checkpoints.seconds_before),
+            work.spec["config"],
+            work.plan,
+            cost_of(A, perf_counter() - clock + checkpoints.seconds_before, *work.others.values()),
             delivered.certificate,
             delivered.method,
-            _same_input(A, spec["input"]),
+            seen,
             started,
+            others,
         )
-        record = made.attributes() | {"spec_digest": digest(spec), "resumed_sweeps": resumed}
+        record = made.attributes() | {"spec_digest": digest(work.spec), "resumed_sweeps": resumed}
         writer.publish(folder.target, record, overwrite=overwrite)
         status = delivered.certificate.status
         folder.finish({"status": status, "finished": now()})
@@ -234,10 +269,10 @@ def _same_input(A: Matrix, before: Mapping[str, Any]) -> dict[str, Any]:
     return seen
 
 
-def cost_of(A: Matrix, seconds: float) -> Cost:
-    """What the sweeps of A's meter cost."""
+def cost_of(A: Matrix, seconds: float, *others: Matrix) -> Cost:
+    """What the sweeps of A's meter cost; a pass is one read of A and the others."""
     total = A.meter.total()
-    size = A.geometry.bytes
+    size = sum(matrix.geometry.bytes for matrix in (A, *others))
     return Cost(
         passes=total.bytes_read / size if size else 0.0,
         bytes_read=total.bytes_read,
@@ -248,13 +283,15 @@ def cost_of(A: Matrix, seconds: float) -> Cost:
     )
 
 
-def _spec(chosen: Pipeline, A: Matrix, config: Any) -> dict[str, Any]:
-    record = {
+def _spec(chosen: Pipeline, A: Matrix, others: Mapping[str, Matrix], config: Any) -> dict[str, Any]:
+    record: dict[str, Any] = {
         "pipeline": chosen.name,
         "config": dataclasses.asdict(config),
         "input": dict(A.source.identity),
         "view": _view_digest(A),
     }
+    if others:
+        record["others"] = {name: dict(other.source.identity) for name, other in others.items()}
     plain: dict[str, Any] = json.loads(json.dumps(record))
     return plain
 
@@ -282,11 +319,12 @@ def _reusable(target: Path, spec: dict[str, Any], *, overwrite: bool) -> Outcome
             if record.get("spec_digest") == digest(spec):
                 status = record["certificate"]["status"]
                 return Outcome(target, status, reused=True, resumed_sweeps=0, attributes=record)
-            known: dict[str, Any] = {name: record[name] for name in ("pipeline", "config", "input") if name in record}
-            compared: dict[str, Any] = {name: spec[name] for name in known}
+            compared: dict[str, Any] = {
+                name: spec[name] for name in ("pipeline", "config", "input", "others") if name in spec
+            }
             msg = (
                 f"{target}: there is a result already, which differs in "
-                f"{differences(compared, known) or 'its view of the matrix'}; choose another path, or give "
+                f"{differences(compared, record) or 'its view of the matrix'}; choose another path, or give "
                 "overwrite=True (--overwrite)"
             )
             raise OutputExistsError(msg)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -10,8 +11,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse
 
+from rnla.algorithms.delivery_samples import DRAWN
+from rnla.algorithms.draws import Draws
 from rnla.algorithms.lines import CUR, ID
+from rnla.algorithms.norms import Norms
 from rnla.algorithms.results import PCA, SVD, Cost
+from rnla.algorithms.sample_certificates import PairsCertificate, ProductCertificate
+from rnla.algorithms.sampled_product import SampledProduct
+from rnla.algorithms.similarity import Similar
 from rnla.arrays import DType
 from rnla.checks import path as checked_path
 from rnla.errors import StoreError
@@ -28,8 +35,14 @@ class Parts(NamedTuple):
     record: dict[str, Any]
 
 
-def load(path: str | os.PathLike[str]) -> SVD | PCA | CUR | ID:
-    """A published result of `svd`, `pca`, `cur` or `interpolative`; tall factors are Dask arrays over the store."""
+Loaded = SVD | PCA | CUR | ID | Norms | SampledProduct | Similar
+
+
+def load(path: str | os.PathLike[str]) -> Loaded:
+    """A published result as the function that makes it returns it; tall arrays are Dask arrays over the store.
+
+    `SVD`, `PCA`, `CUR`, `ID`, `Norms`, `SampledProduct` or `Similar`, by the pipeline that made it.
+    """
     from rnla.store.results import read_result
 
     result = read_result(checked_path(path, "path"))
@@ -40,7 +53,7 @@ def load(path: str | os.PathLike[str]) -> SVD | PCA | CUR | ID:
     if record["pipeline"] not in LOADERS:
         msg = f"{path} is the result of pipeline {record['pipeline']!r}; rnla.load reads those of {', '.join(LOADERS)}"
         raise StoreError(msg)
-    loaded: SVD | PCA | CUR | ID = LOADERS[record["pipeline"]](Parts(arrays, cost, record))
+    loaded: Loaded = LOADERS[record["pipeline"]](Parts(arrays, cost, record))
     return loaded
 
 
@@ -82,7 +95,54 @@ def _id(found: Parts) -> ID:
     return ID(arrays["columns"], C, arrays["X"], proof, cost, rows, W, record["method"], record)
 
 
-LOADERS: dict[str, Callable[[Parts], Any]] = {"svd": _svd, "pca": _pca, "cur": _cur, "id": _id}
+def _norms(found: Parts) -> Norms:
+    arrays, cost, record = found
+    columns, rows = (arrays[name][:, 0] for name in ("column_norms", "row_norms"))
+    proof = record["certificate"]
+    return Norms(columns, rows, proof["frobenius_norm"], cost, proof["exact"], record)
+
+
+def _product(found: Parts) -> SampledProduct:
+    arrays, cost, record = found
+    proof = ProductCertificate(**{name: value for name, value in record["certificate"].items() if name != "status"})
+    indices, counts, probabilities, scales = (arrays[name] for name in DRAWN)
+    threshold = float(arrays["threshold"])
+    draws = Draws(
+        indices, counts, probabilities, scales, proof.terms, proof.draws, record["config"]["replace"], threshold
+    )
+    bound = math.inf if proof.error_bound is None else proof.error_bound
+    return SampledProduct(
+        dasked(arrays["value"]),
+        draws,
+        proof.expected_squared_error,
+        cost,
+        bound,
+        proof.norm_estimate,
+        proof.measured_squared_error,
+        dasked(arrays["left"]),
+        dasked(arrays.get("right", arrays["left"])),
+        proof.tolerance,
+        proof.needed,
+        record,
+    )
+
+
+def _similar(found: Parts) -> Similar:
+    arrays, cost, record = found
+    proof = PairsCertificate(**{name: value for name, value in record["certificate"].items() if name != "status"})
+    first, second, cosine = (arrays[name] for name in ("first", "second", "cosine"))
+    return Similar(first, second, cosine, proof.threshold, proof.missed, cost, None, proof.sketch_rows, record)
+
+
+LOADERS: dict[str, Callable[[Parts], Any]] = {
+    "svd": _svd,
+    "pca": _pca,
+    "cur": _cur,
+    "id": _id,
+    "column-norms": _norms,
+    "sampled-product": _product,
+    "similarity": _similar,
+}
 
 
 def as_stored(lines: Any, dtype: DType, *, sparse: bool) -> Any:

@@ -5,26 +5,30 @@ They use the active distributed.Client when there is one, otherwise the threads 
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from rnla.algorithms.draws import Draws, checked_count, checked_weights, drawn
 from rnla.algorithms.forecasts import Machine, plan_norms, plan_product, plan_similarity, plan_sketch
-from rnla.algorithms.norms import Norms, check_keepable
+from rnla.algorithms.inner import twins
+from rnla.algorithms.norms import Norms, check_keepable, exact
 from rnla.algorithms.norms import norms as swept_norms
 from rnla.algorithms.planning import Plan, checked_request, oriented
 from rnla.algorithms.results import Cost
 from rnla.algorithms.sampled_product import SampledProduct
-from rnla.algorithms.sampling import checked_sampling, sampled
+from rnla.algorithms.sampling import Sampling, checked_sampling, sampled
 from rnla.algorithms.similarity import Similar, checked_search, similar
 from rnla.algorithms.sketching import Sketched, checked_sketch, sketched
 from rnla.checks import flag, integer
 from rnla.cluster.resources import Resources, refuse_if_too_large, resources
 from rnla.errors import RequestError
+from rnla.jobs.running import run_job
 from rnla.opening import open_matrix
+from rnla.public.loading import load
 from rnla.sweeps.geometry import TALL_ROWS
 from rnla.sweeps.matrix import Matrix, Meter
 from rnla.sweeps.runners import current
@@ -72,7 +76,7 @@ def norms(A: Any, *, keep: bool = False) -> Norms:
     long = room.lazy(found.along)
     flat = long.reshape(-1) if isinstance(long, np.ndarray) else long[:, 0]
     columns, rows = (flat, found.across) if transposed else (found.across, flat)
-    return Norms(columns, rows, found.frobenius, _cost(matrix, clock, matrix.geometry.bytes))
+    return Norms(columns, rows, found.frobenius, _cost(matrix, clock, matrix.geometry.bytes), exact(view))
 
 
 def draws(weights: Any, count: int, *, replace: bool = True, seed: int = 0) -> Draws:
@@ -116,7 +120,7 @@ def draws(weights: Any, count: int, *, replace: bool = True, seed: int = 0) -> D
     return found
 
 
-def sampled_product(
+def sampled_product(  # noqa: PLR0913 - options are keywords
     A: Any,
     B: Any,
     draws: int | str,
@@ -125,6 +129,8 @@ def sampled_product(
     seed: int = 0,
     weights: Any = "product",
     tol: float | None = None,
+    out: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
     memory_bytes: int | None = None,
 ) -> SampledProduct:
     """A B ~ (A S)(S^T B), S drawing columns of A and rows of B: (m, N), (N, p) -> (m, p), with its expected error.
@@ -145,13 +151,18 @@ def sampled_product(
         scores, positive where |a_j||b_j| is.
     tol : float, optional
         Expected relative error to reach, (E||A B - value||_F^2)^1/2 / ||A B||_F.
+    out : path, optional
+        Where to publish the result as a Zarr group; otherwise the value lies in a temporary folder. B must then be in
+        a store, as it is there or transposed, or be A.T: the record names it, so that the job can be run again.
+    overwrite : bool
+        Replace a result of rnla's at `out`.
     memory_bytes : int, optional
         What one worker process may hold; a plan that needs more is refused before anything is read.
 
     Returns
     -------
     SampledProduct
-        `value` is a Dask array over a temporary folder; `entries` gives intervals of single entries.
+        `value` is a Dask array over `out`, or over a temporary folder; `entries` gives intervals of single entries.
 
     Raises
     ------
@@ -180,6 +191,10 @@ def sampled_product(
     """
     left, right = _ready(A), _ready(B)
     request = checked_sampling(left.shape, right.shape, draws, tol=tol, weights=weights, replace=replace, seed=seed)
+    if out is not None:
+        options = _job_options(left, right, request)
+        run_job("sampled-product", left, out, options, overwrite=overwrite, memory_bytes=memory_bytes)
+        return cast("SampledProduct", load(out))
     right = _sharing(right, left)
     held = left if left.swept_by.threads >= right.swept_by.threads else right
     found = resources(held.swept_by, memory_bytes)
@@ -249,7 +264,7 @@ def similar_columns(A: Any, threshold: float, *, failure: float = 1e-6, method: 
     pairs = similar(matrix, search, room.workspace)
     cost = _cost(matrix, clock, matrix.geometry.bytes)
     chance = 0.0 if pairs.rows == 0 else pairs.missed
-    return Similar(pairs.first, pairs.second, pairs.cosine, search.threshold, chance, cost, matrix.labels)
+    return Similar(pairs.first, pairs.second, pairs.cosine, search.threshold, chance, cost, matrix.labels, pairs.rows)
 
 
 def sketch(A: Any, l: int, *, kind: str = "auto", seed: int = 0) -> Sketched:
@@ -284,6 +299,26 @@ def sketch(A: Any, l: int, *, kind: str = "auto", seed: int = 0) -> Sketched:
     value, turned = sketched(matrix, S, room.workspace)
     shown = room.lazy(value).T if turned else value  # type: ignore[arg-type]
     return Sketched(shown, S, _cost(matrix, clock, matrix.geometry.bytes))
+
+
+def _job_options(A: Matrix, B: Matrix, request: Sampling) -> dict[str, Any]:
+    """The request as options of the pipeline, which names B by its place."""
+    if request.given is not None:
+        msg = "out=: weights of your own cannot be part of a job's record; give weights by name, or leave out= out"
+        raise RequestError(msg)
+    given = {"draws": request.draws, "tol": request.tolerance, "weights": request.weights, "seed": request.seed}
+    options = {name: value for name, value in given.items() if value is not None} | {"replace": request.replace}
+    if twins(A, B):
+        return options
+    identity, plain = B.source.identity, B.transform.trivial and B.settled and not B.own_means
+    missing = getattr(B.source, "allow_missing", False), getattr(A.source, "allow_missing", False)
+    if identity["kind"] != "zarr" or not plain or missing[0] != missing[1]:
+        msg = (
+            "out=: the record of the job names B by its place, so B must be a store as it is, or transposed, opened "
+            "with the same allow_missing as A; store it first (B.to_dask().to_zarr(...)), or leave out= out"
+        )
+        raise RequestError(msg)
+    return options | {"right": identity["url"], "right_transposed": identity["transposed"]}
 
 
 def _ready(A: Any) -> Matrix:

@@ -235,7 +235,7 @@ def verify_result(path: str | os.PathLike[str], *, threads: int = THREADS) -> Ve
         chunks=sum(report.chunks for report in reports) + unreadable + small,
         absent=sum(report.absent for report in reports),
         stored_bytes=sum(report.stored_bytes for report in reports) + stored_bytes,
-        manifest=", ".join(report.manifest or "none" for report in reports),
+        manifest=", ".join(report.manifest or "none" for report in reports) or "a hash of each array",
         damaged=sum(report.damaged for report in reports) + len(problems),
         problems=(*problems, *(problem for report in reports for problem in report.problems)),
     )

@@ -1,0 +1,128 @@
+"""What is certain of norms, sampled products and similar pairs: the certificates of jobs that factor nothing.
+
+Norms are exact, or right to rounding. A sampled product has an expected error, a bound on it, and the error of its own
+draw as probes measured it. Of similar pairs every cosine is exact, and only that a pair is missed is left to chance.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from rnla.tables import html_table, text_table
+
+Status = Literal["ok", "tolerance_not_met"]
+
+
+class _Told:
+    """A certificate as it is printed."""
+
+    @property
+    def summary(self) -> list[tuple[str, str]]:
+        """Names and values, as they are printed."""
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        return text_table(self.summary, 26)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return html_table("Certificate", self.summary)
+
+
+@dataclass(frozen=True, repr=False)
+class NormsCertificate(_Told):
+    """How good squared norms are."""
+
+    frobenius_norm: float  # ||A||_F
+    exact: bool  # sums of squares of integers, each rounded once; otherwise sums in float64
+
+    @property
+    def status(self) -> Status:
+        """'ok'."""
+        return "ok"
+
+    @property
+    def summary(self) -> list[tuple[str, str]]:
+        """Names and values, as they are printed."""
+        how = "exact sums of integers, each rounded once" if self.exact else "sums in float64, right to rounding"
+        return [("Frobenius norm", f"{self.frobenius_norm:.6g}"), ("squared norms", how), ("status", self.status)]
+
+
+@dataclass(frozen=True, repr=False)
+class ProductCertificate(_Told):
+    """How far (A S)(S^T B) is from A B: on average over draws, at most, and for the draw that was made."""
+
+    expected_squared_error: float  # E||A B - C||_F^2
+    error_bound: float | None  # it is at most this, whatever ||A B||_F; None: one draw without replacement has none
+    measured_squared_error: float | None  # of this draw, by probes; None: no probes went with the first read
+    norm_estimate: float  # of ||A B||_F
+    expected_relative_error: float | None  # (E||A B - C||_F^2)^1/2 / ||A B||_F; None where the norm is not known
+    terms: int  # N, of which so many are drawn
+    draws: int
+    different: int  # indices that were drawn
+    tolerance: float | None = None  # relative error asked for
+    needed: int | None = None  # draws that it needs
+    met: bool = True  # whether it was reached
+
+    @property
+    def status(self) -> Status:
+        """'ok', or 'tolerance_not_met' where more draws were needed."""
+        return "ok" if self.met else "tolerance_not_met"
+
+    @property
+    def measured_relative_error(self) -> float | None:
+        """The error of this draw over ||A B||_F."""
+        if self.measured_squared_error is None or self.norm_estimate == 0:
+            return None
+        return math.sqrt(self.measured_squared_error) / self.norm_estimate
+
+    @property
+    def summary(self) -> list[tuple[str, str]]:
+        """Names and values, as they are printed."""
+        relative, measured = self.expected_relative_error, self.measured_relative_error
+        bound = "none" if self.error_bound is None else f"{math.sqrt(self.error_bound):.6g}"
+        known = "not known" if relative is None else f"{relative:.4g}"
+        return [
+            ("expected relative error", f"{known}  of ||A B||_F = {self.norm_estimate:.6g}, estimated"),
+            ("expected error at most", f"{bound}  whatever ||A B||_F"),
+            ("of this draw, by probes", "not measured" if measured is None else f"{measured:.4g}"),
+            ("draws", f"{self.draws:,} of {self.terms:,}, {self.different:,} different"),
+            ("status", self.status),
+        ]
+
+
+def reached(tolerance: float | None, expected: float, relative: float | None, needed: int | None, draws: int) -> bool:
+    """Whether a relative error was reached: by the draws that it needs where they are known, else by the estimate."""
+    if tolerance is None or expected == 0.0:
+        return True
+    if needed is not None:
+        return needed <= draws
+    return relative is not None and relative <= tolerance
+
+
+@dataclass(frozen=True, repr=False)
+class PairsCertificate(_Told):
+    """What may be absent from a list of similar columns; what is in it is right to rounding."""
+
+    threshold: float  # cosine
+    pairs: int
+    missed: float  # chance that a given pair with a cosine of the threshold is not found; smaller for larger cosines
+    sketch_rows: int = 0  # 0: A^T A was formed, and no pair can be missed
+
+    @property
+    def status(self) -> Status:
+        """'ok'."""
+        return "ok"
+
+    @property
+    def summary(self) -> list[tuple[str, str]]:
+        """Names and values, as they are printed."""
+        chance = f"a given pair at the threshold with probability {self.missed:.1g} at most" if self.missed else "none"
+        return [
+            ("pairs", f"{self.pairs:,} with a cosine of at least {self.threshold:g}, right to rounding"),
+            ("missed", chance),
+            ("status", self.status),
+        ]

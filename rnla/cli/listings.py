@@ -1,0 +1,101 @@
+"""What a result lists besides modes: the lines that were chosen, pairs, draws, the largest norms; a row for each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from rnla.store.results import Result
+
+STRIP_ROWS = 1 << 20  # norms in memory at once
+Row = dict[str, Any]
+
+
+class Listing(NamedTuple):
+    """Rows of one kind, the most telling first."""
+
+    name: str  # in JSON
+    rows: list[Row]
+    total: int  # of all there are
+    curve: tuple[str, list[float]] | None = None  # what is drawn of them
+
+
+def listing(found: Result, count: int) -> Listing | None:
+    """What a result lists, so many rows at most, but all lines that were chosen; None when it holds modes."""
+    for sign, listed in _KINDS.items():
+        if sign in found.arrays or sign in found.tall:
+            return listed(found, count)
+    return None
+
+
+def _lines(found: Result, _count: int) -> Listing:
+    """Columns and rows in the order in which they were chosen, and the error that is left after each."""
+    arrays = found.arrays
+    columns = arrays.get("column_names", arrays["columns"])
+    rows = arrays.get("row_names", arrays.get("rows", ()))
+    curves = {name: arrays[array] for name, array in _CURVES.items() if array in arrays and arrays[array].size}
+    if "M" not in arrays:  # an interpolative decomposition has one error
+        curves.pop("columns_alone", None)
+    table = []
+    for i in range(max(len(columns), len(rows))):
+        lines = {"column": _entry(columns, i)} | ({"row": _entry(rows, i)} if len(rows) else {})
+        errors = {name: _entry(curve, i + 1) for name, curve in curves.items()}
+        table.append({"rank": i + 1, **lines, **errors})
+    drawn = [float(error) for error in arrays["errors"][1:]]
+    what = f"relative error after 1 to {len(drawn):,} columns{' and rows' if 'M' in arrays else ''}"
+    return Listing("lines", table, len(table), (what, drawn))
+
+
+_CURVES = {"error": "errors", "columns_alone": "column_errors", "best": "best_errors"}
+
+
+def _entry(values: Any, i: int) -> Any:
+    """An entry as plain Python; None behind the last."""
+    if i >= len(values):
+        return None
+    return values[i].item() if hasattr(values[i], "item") else values[i]
+
+
+def _pairs(found: Result, count: int) -> Listing:
+    """The most similar pairs."""
+    arrays = found.arrays
+    first, second = (arrays.get(f"{name}_names", arrays[name]) for name in ("first", "second"))
+    shown = range(min(count, len(first)))
+    rows = [
+        {"first": _entry(first, i), "second": _entry(second, i), "cosine": _entry(arrays["cosine"], i)} for i in shown
+    ]
+    return Listing("pairs", rows, len(first))
+
+
+def _draws(found: Result, count: int) -> Listing:
+    """The terms that were drawn most often, or were the likeliest."""
+    arrays = found.arrays
+    fields = [arrays[name].tolist() for name in ("indices", "counts", "probabilities")]
+    ordered = sorted(zip(*fields, strict=True), key=lambda term: (-term[1], -term[2], term[0]))
+    rows = [dict(zip(("term", "times", "probability"), term, strict=True)) for term in ordered[:count]]
+    return Listing("draws", rows, len(ordered))
+
+
+def _norms(found: Result, count: int) -> Listing:
+    """The largest columns."""
+    columns = found.arrays.get("column_norms")
+    total = float(found.attributes["rnla"]["certificate"]["frobenius_norm"]) ** 2
+    largest: list[tuple[float, int]] = []
+    strips = _strips(found.tall["column_norms"]) if columns is None else iter([(0, columns[:, 0])])
+    for start, values in strips:
+        order = (-values).argsort(kind="stable")[:count]
+        largest = sorted([*largest, *((-float(values[i]), start + int(i)) for i in order)])[:count]
+    rows = [
+        {"column": index, "squared_norm": -value, "share": -value / total if total else 0.0} for value, index in largest
+    ]
+    return Listing("columns", rows, int(found.attributes["rnla"]["input"]["shape"][1]))
+
+
+def _strips(stored: Any) -> Iterator[tuple[int, Any]]:
+    n = stored.shape[0]
+    for start in range(0, n, STRIP_ROWS):
+        yield start, stored.read(slice(start, min(start + STRIP_ROWS, n)), slice(0, 1))[:, 0]
+
+
+_KINDS = {"columns": _lines, "cosine": _pairs, "counts": _draws, "column_norms": _norms}  # array that only it has
