@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+import numpy as np
+
 from rnla.algorithms.delivery_samples import product_arrays
 from rnla.algorithms.forecasts import Machine, plan_product
 from rnla.algorithms.inner import twins
@@ -80,7 +82,7 @@ def planned(A: Matrix, config: ProductConfig, found: Resources) -> Plan:
     B = right(A, config)
     asked = request(A, B, config)
     plan = plan_product(A, B, asked, Machine(found.threads, found.base_bytes))
-    item = plan.output_bytes // (A.shape[0] * B.shape[1])
+    item = np.result_type(A.dtype, B.dtype).itemsize
     factors = min(asked.most, A.shape[1]) * (A.shape[0] + (0 if twins(A, B) else B.shape[1])) * item
     return replace(plan, output_bytes=plan.output_bytes + factors, scratch_bytes=plan.scratch_bytes - factors)
 

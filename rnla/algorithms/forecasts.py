@@ -16,6 +16,7 @@ from rnla.sweeps.sketches import Embedding
 from rnla.sweeps.spans import BLOCK_BYTES
 
 MARGIN_BYTES = 32 << 20  # the interpreter's own growth
+PAIRS = ("the output is 24 bytes for each pair that is found",)
 
 
 class Machine(NamedTuple):
@@ -34,7 +35,7 @@ def plan_norms(A: Matrix, machine: Machine) -> Plan:
     return _plan(
         "column-norms", A, "one read", "squares are summed exactly for integers, else in float64", machine,
         width=1, passes=reads, bytes_read=reads * view.geometry.bytes, flops=2.0 * m * n, peak=peak,
-        output=8 * (m + n), scratch=8 * view.shape[0],
+        output=8 * (view.geometry.filled(view.shape[0]) + view.shape[1]), scratch=0,
     )  # fmt: skip
 
 
@@ -64,7 +65,7 @@ def plan_similarity(A: Matrix, search: Search, machine: Machine) -> Plan:
         peak = sweep_bytes(A, machine.threads, joined=n, rowwise=0, copies=3) + 5 * 8 * n * n
         return _plan(
             "similarity", A, "gram", f"{n} columns: A^T A is formed", machine, width=n, passes=reads,
-            bytes_read=reads * A.geometry.bytes, flops=1.0 * m * n * n, peak=peak, output=0, scratch=0,
+            bytes_read=reads * A.geometry.bytes, flops=1.0 * m * n * n, peak=peak, output=0, scratch=0, notes=PAIRS,
         )  # fmt: skip
     l = min(sketch_rows(search.threshold, search.failure), m)
     joined, rowwise = (1, l + 1) if turned else (l + 1, 0)
@@ -74,7 +75,7 @@ def plan_similarity(A: Matrix, search: Search, machine: Machine) -> Plan:
         "similarity", A, "sketch", f"a Gaussian sketch of {l} rows finds candidates, a partial read their cosines",
         machine, width=l, passes=reads + 1, bytes_read=(reads + 1) * A.geometry.bytes,
         flops=2.0 * m * n * l + 1.0 * n * n * l, peak=peak + 4 * 8 * BLOCK * BLOCK,
-        output=0, scratch=8 * n * l if turned else 0,
+        output=0, scratch=8 * view.geometry.filled(n) * (l + 1) if turned else 0, notes=PAIRS,
     )  # fmt: skip
 
 
@@ -89,16 +90,24 @@ def plan_product(A: Matrix, B: Matrix, request: Sampling, machine: Machine) -> P
     third = _multiplying_bytes(A, u, p, machine.threads)
     sizes = A.geometry.bytes + (0 if twin else B.geometry.bytes)
     extra = extra_reads(A if not A.own_means else A.T) + (0 if twin else extra_reads(B if not B.own_means else B.T))
-    scratch = ((m + (0 if twin else p)) * u * item) + (m + N) * PROBES * wide + 2 * 8 * N
+    M, P = _filled(A, m, u), _filled(B.T, p, u)  # rows on the disk
+    scratch = (M + (0 if twin else P)) * u * item + (M + N) * PROBES * wide + 2 * 8 * N
     how = "with replacement" if request.replace else "without replacement, by priority"
     notes = () if request.draws is not None else (f"the first read tells the number of draws, at most {MOST_DRAWS}",)
     return _plan(
         "sampled-product", A, f"{request.weights} weights, {how}",
         f"{'one matrix' if twin else 'two matrices'} of {spelt_bytes(sizes)}; the second read is of drawn chunks",
         machine, width=u, passes=2 + (1 if extra else 0), bytes_read=2 * sizes + extra * A.geometry.bytes,
-        flops=2.0 * m * p * u + 4.0 * PROBES * (m + p) * N, peak=max(first, second, third), output=m * p * item,
+        flops=2.0 * m * p * u + 4.0 * PROBES * (m + p) * N, peak=max(first, second, third), output=M * p * item,
         scratch=scratch, notes=notes,
     )  # fmt: skip
+
+
+def _filled(A: Matrix, rows: int, u: int) -> int:
+    """Rows on the disk of A S, of its product, and of probes: the largest of them."""
+    written = geometry((rows, u), A.dtype.itemsize, (A.source.chunks[0], u), strip_bytes=1 << 62)
+    read = geometry((rows, u), A.dtype.itemsize, (written.tall_rows, u))
+    return max(cut.filled(rows) for cut in (written, read, oriented(A)[0].geometry))
 
 
 def _first_bytes(A: Matrix, threads: int, probes: int) -> int:

@@ -46,6 +46,10 @@ def plan_lines(
     stored = view.source.dtype.itemsize
     wide = accumulator_dtype(view.dtype).itemsize
     kept = (m * c + (r * n if pipeline == "cur" else c * n + m * c * two_sided)) * max(stored, wide)
+    scratch = 8 * (2 * m + n) + m * c * wide * two_sided
+    if choice.sketch_passes:
+        scratch += sketch.scratch_bytes + sketch.output_bytes
+    fill = view.geometry.filled(m) / m
     gathering = base_bytes + _peak(view, c, r, threads)
     flops = (sketch.flops if choice.sketch_passes else 0.0) + 2.0 * m * n * c
     passes = sweeps * reads + partial_read
@@ -60,8 +64,8 @@ def plan_lines(
         flops=flops,
         tasks=(sweeps + partial_read) * view.geometry.tasks(),
         peak_bytes=max(gathering, sketch.peak_bytes if choice.sketch_passes else gathering),
-        output_bytes=kept,
-        scratch_bytes=(sketch.scratch_bytes + sketch.output_bytes if choice.sketch_passes else 0) + 8 * (2 * m + n),
+        output_bytes=int(kept * fill),
+        scratch_bytes=int(scratch * fill),
         state_bytes=sketch.state_bytes if choice.sketch_passes else 0,
         notes=sketch.notes,
     )

@@ -61,6 +61,10 @@ class Geometry:
             panels *= 2
         return panels * self.panel_rows
 
+    def filled(self, rows: int) -> int:
+        """Rows that a tall result of so many takes on the disk: its last chunk is filled up."""
+        return rows if rows <= self.tall_rows else -(-rows // self.tall_rows) * self.tall_rows
+
     @property
     def panel_bytes(self) -> int:
         """Decoded size of what is read at once."""

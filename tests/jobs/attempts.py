@@ -25,7 +25,12 @@ PRELOADED = (
     "zarr",
     "rnla.jobs.running",
     "rnla.store.results",
+    "rnla_pipelines.cur",
+    "rnla_pipelines.interpolation",
+    "rnla_pipelines.norms",
     "rnla_pipelines.pca",
+    "rnla_pipelines.product",
+    "rnla_pipelines.similarity",
     "rnla_pipelines.svd",
 )
 CHANGES = frozenset({"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "shutil.rmtree"})
@@ -195,6 +200,11 @@ class Attempt:
     def changes(self):
         """Changes that it made to files."""
         return [what for kind, what in self.told if kind == "changed"]
+
+    @property
+    def reads(self):
+        """Reads of data that it told of."""
+        return sum(kind == "read" for kind, _ in self.told)
 
     @property
     def sweeps(self):

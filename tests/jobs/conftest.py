@@ -19,6 +19,19 @@ K = 3
 SMALL = {"k": K, "oversample": 2}
 
 
+SAMPLES = {  # pipelines that take lines or samples of a matrix: name, store, options
+    "cur": ("cur", "store", {"k": K}),
+    "cross of a wide matrix": ("cur", "wide", {"k": K, "middle": "cross"}),
+    "id": ("id", "store", {"k": K, "two_sided": True}),
+    "norms": ("column-norms", "store", {}),
+    "norms of a wide matrix": ("column-norms", "wide", {}),
+    "product": ("sampled-product", "store", {"draws": 9, "right": "{right}"}),
+    "product with itself": ("sampled-product", "store", {"tol": 0.5, "transposed": True, "replace": False}),
+    "similarity": ("similarity", "store", {"threshold": 0.4, "method": "sketch"}),
+    "similarity of few": ("similarity", "wide", {"threshold": 0.9}),
+}
+
+
 @dataclass(frozen=True)
 class Kept:
     """A matrix and the store that holds it."""
@@ -57,6 +70,26 @@ def store(tmp_path, matrix):
 def wide(tmp_path, matrix):
     """The transpose, compressed, its chunks cut both ways."""
     return kept(np.ascontiguousarray(matrix.T), tmp_path / "wide.zarr", (10, CHUNK))
+
+
+@pytest.fixture
+def right(tmp_path):
+    """The right factor of a product, in a store."""
+    return kept(np.random.default_rng(4).standard_normal((N, 50)), tmp_path / "b.zarr", (N, 20), compressors=None)
+
+
+@pytest.fixture(params=SAMPLES)
+def sample(request, right, tmp_path):
+    """The job of a pipeline that takes samples, its store, and where it goes: `sample(out)`, reads logged if asked."""
+    name, where, options = SAMPLES[request.param]
+    found = request.getfixturevalue(where)
+    given = {key: str(right.path) if value == "{right}" else value for key, value in options.items()}
+
+    def job(out="out", *, log=None):
+        return Job(name, str(found.path), str(tmp_path / out), given, log and str(tmp_path / log))
+
+    job.store = found
+    return job
 
 
 @pytest.fixture(autouse=True)

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -34,8 +35,8 @@ from rnla.jobs.running import plan_job, run_job
 from rnla.store.manifest import fingerprint
 from rnla.sweeps.retries import ATTEMPTS
 from tests.faults import Fault, reads, watched
-from tests.jobs.attempts import Moment, attempt, files, killed
-from tests.jobs.conftest import CHUNK, SMALL, K, M, N, kept
+from tests.jobs.attempts import Job, Moment, attempt, files, killed
+from tests.jobs.conftest import CHUNK, SMALL, K, Kept, M, N, kept
 from tests.tolerances import backward
 
 CHOSEN = 7  # the chunk that is damaged: rows 700..799
@@ -206,6 +207,54 @@ def test_nan_and_infinity_are_counted_and_located_as_stored(either, tmp_path, ba
     twin = rnla.load(either.job(tmp_path / "twin", name).run().path)
     for field in ("s", "Vt") if name == "svd" else ("singular_values", "components"):
         assert np.asarray(getattr(repaired, field)).tobytes() == np.asarray(getattr(twin, field)).tobytes()
+
+
+@pytest.mark.parametrize("harm", [remove, truncate])
+def test_every_pipeline_names_a_damaged_chunk_and_with_the_store_repaired_it_ends(sample, tmp_path, harm):
+    store, job = sample.store, sample()
+    expected = files(sample("before").run().path)
+    chunk = store.chunk(CHOSEN) if store.A.shape[0] == M else store.chunk(0, CHOSEN)
+    shutil.copy2(chunk, tmp_path / "copy")
+    harm(Chosen(store, chunk))
+    with pytest.raises(IntegrityError) as caught:
+        job.run()
+    for word in (str(store.path), f"key {chunk.relative_to(store.path)}", f"{CHOSEN * CHUNK}..{CHOSEN * CHUNK + 99}"):
+        assert word in str(caught.value), caught.value
+    assert not os.path.lexists(job.out)
+    shutil.copy2(tmp_path / "copy", chunk)
+    job.run()
+    assert files(job.out) == expected
+
+
+class Chosen(NamedTuple):
+    """A store of which one chunk is to be harmed."""
+
+    store: Kept
+    file: Path
+
+    def chunk(self, _i):
+        return self.file
+
+
+def test_every_pipeline_finds_nan_and_locates_it(sample, tmp_path):
+    store, job = sample.store, sample()
+    A = store.A.copy()
+    at = (711, 3) if A.shape[0] == M else (3, 711)
+    A[at] = np.nan
+    chunks = rnla.open(store.path).source.chunks
+    kept(A, store.path, chunks, overwrite=True, compressors=None)
+    with pytest.raises(NonFiniteError) as caught:
+        job.run()
+    assert str(store.path) in str(caught.value)
+    assert f"(row, column) of the first 1: {at}" in str(caught.value)
+    assert not os.path.lexists(job.out)
+
+
+def test_a_damaged_right_factor_is_named(store, right, tmp_path):
+    right.chunk(0, 1).unlink()
+    with pytest.raises(IntegrityError, match=r"b\.zarr: key c/0/1"):
+        Job("sampled-product", str(store.path), str(tmp_path / "out"), {"draws": 3, "right": str(right.path)}).run()
+    assert not os.path.lexists(tmp_path / "out")
 
 
 def test_only_the_first_ten_are_shown(tmp_path, matrix):
@@ -398,6 +447,16 @@ def test_no_job_takes_more_disk_than_it_was_checked_for(tmp_path, monkeypatch, m
     record = 24 << 10  # and what has one entry a mode
     assert max(sizes) <= promised.output_bytes + promised.scratch_bytes + checkpoint_bytes(promised) + record
     assert max(sizes) > promised.output_bytes + promised.scratch_bytes + record
+
+
+def test_no_pipeline_takes_more_disk_than_it_was_checked_for(sample, monkeypatch):
+    job, sizes = sample("room/out"), [0]
+    room = Path(job.out).parent
+    monkeypatch.setattr(os, "fsync", lambda _handle: sizes.append(on_disk(room)))
+    promised = plan_job(job.name, job.store, job.options)
+    pairs = job.run().attributes["certificate"].get("pairs", 0)
+    record = (24 << 10) + 24 * pairs
+    assert 0 < max(sizes) <= promised.output_bytes + promised.scratch_bytes + checkpoint_bytes(promised) + record
 
 
 def test_the_disk_is_checked_for_checkpoints_too(store, tmp_path, monkeypatch):

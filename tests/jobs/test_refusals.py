@@ -106,15 +106,34 @@ def test_every_spelling_of_an_option_that_may_be_absent_is_known():
         ("svd", {"oversample": -1}, RequestError, ("oversample=-1", "must be at least 0")),
         ("pca", {"explained": 1.5}, RequestError, ("explained=1.5", "between 0 and 1")),
         ("pca", {"explained": 0.5, "tol": 0.5}, RequestError, ("tol or explained, not both",)),
-        ("sdv", {}, ConfigError, ("unknown pipeline 'sdv'", "did you mean 'svd'", "known are column-norms, cur, id, pca")),
+        ("cur", {"k": 25}, RankError, ("k=25", "1..24")),
+        ("cur", {"columns": 2}, RequestError, ("columns=2",)),
+        ("id", {"k": 0}, RankError, ("k=0", "1..24")),
+        ("sampled-product", {}, RequestError, ("give draws", "or tol")),
+        ("sampled-product", {"draws": 0}, RequestError, ("draws=0", "at least 1")),
+        ("sampled-product", {"draws": 2, "right": "{store}"}, RequestError, ("A needs as many columns as B has rows",)),
+        ("sampled-product", {"draws": 2, "right": "nowhere"}, StoreError, ("no such file or folder",)),
+        ("sampled-product", {"draws": 2, "right_transposed": True}, RequestError, ("there is no right store",)),
+        ("similarity", {"threshold": 1.5}, RequestError, ("threshold=1.5", "between 0 and 1")),
+        ("similarity", {"threshold": 0.01, "method": "sketch"}, RequestError, ("too small for a sketch",)),
+        ("similarity", {}, ConfigError, ("similarity needs threshold",)),
+        ("column-norms", {"kep": True}, ConfigError, ("did you mean 'keep'",)),
+        (
+            "sdv",
+            {},
+            ConfigError,
+            ("unknown pipeline 'sdv'", "did you mean 'svd'", "known are column-norms, cur, id, pca"),
+        ),
     ],
 )
 def test_requests_that_cannot_be_right_are_refused_before_any_read(store, tmp_path, name, options, error, words):
     A = watched(rnla.open(store.path), tmp_path / "log")
+    small = SMALL if name in {"svd", "pca", "sdv"} else {"k": K} if name in {"cur", "id"} else {}
+    given = {key: str(store.path) if value == "{store}" else value for key, value in options.items()}
     with pytest.raises(error) as caught:
-        run_job(name, A, tmp_path / "out", SMALL | options)
+        run_job(name, A, tmp_path / "out", small | given)
     assert all(word in str(caught.value) for word in words), caught.value
-    assert caught.value.exit_code == 2
+    assert caught.value.exit_code == (4 if error is StoreError else 2)
     assert reads(tmp_path / "log") == []
     assert not job_folder(tmp_path / "out").exists()
 
@@ -238,6 +257,17 @@ def test_a_plan_that_exceeds_the_memory_is_refused_before_a_chunk_is_read(store,
     assert not job_folder(tmp_path / "out").exists()
     run_job("svd", A, tmp_path / "out", SMALL, memory_bytes=2 * needed)
     assert rnla.load(tmp_path / "out").record["plan"]["peak_bytes"] <= 2 * needed
+
+
+def test_every_pipeline_is_refused_before_a_chunk_is_read_where_memory_or_place_is_wanting(sample, tmp_path):
+    job = sample(log="log")
+    with pytest.raises(DoesNotFitError, match="more memory"):
+        run_job(job.name, watched(rnla.open(job.store), job.log), job.out, job.options, memory_bytes=1000)
+    folder_of_notes(tmp_path / "out")
+    with pytest.raises(OutputExistsError, match="rnla did not make"):
+        replace(job, overwrite=True).run()
+    assert reads(job.log) == []
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["notes.txt"]
 
 
 # Places that are taken

@@ -206,6 +206,26 @@ def test_the_first_of_two_writers_is_not_disturbed(tmp_path, store):
     assert files(job.out) == expected
 
 
+def test_every_pipeline_holds_its_lock_and_ends_with_the_same_bits_after_a_kill(sample):
+    with attempt(sample("twin"), reads=True) as whole:
+        whole.outcome()
+    expected = files(sample("twin").out)
+    assert whole.reads > 2
+    for kill in (whole.reads // 2, whole.reads - 1):
+        job = sample(f"out{kill}")
+        with attempt(job, reads=True) as running:
+            for _ in range(kill):
+                assert running.next_read()
+                running.go_on()
+            assert running.next_read()
+            with pytest.raises(LockedError, match=f"process {running.pid} on"):
+                job.run()
+            assert running.kill() == -signal.SIGKILL
+        assert not os.path.lexists(job.out)
+        assert not finished(job).reused
+        assert files(job.out) == expected
+
+
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty"])
 def test_a_damaged_checkpoint_is_told_and_what_it_names_can_be_removed(tmp_path, store, damage):
     job = store.job(tmp_path / "out", method="krylov")
