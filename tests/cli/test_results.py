@@ -1,9 +1,12 @@
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray
 import zarr
 
+import rnla
 from rnla.errors import IntegrityError
 from rnla.store.results import read_result
 from tests.cli.conftest import written  # the same way of writing a store
@@ -98,3 +101,77 @@ def test_a_tolerance_that_was_missed_is_told(command, store, tmp_path):
     done = command("run", "svd", store, *line)
     assert "tolerance_not_met" in done.stderr
     assert "NOT met" in command("show", tmp_path / "t.zarr").stdout
+
+
+TOLD = {  # pipeline, options, what its listing is called in JSON, words of its page
+    "cur": (["--k", 3], "lines", ("columns alone", "best ", "at most ", "times the best", "█", "columns and rows")),
+    "id": (["--k", 3], "lines", ("by any matrix of rank 3", "relative error after 1 to 3 columns,", "█")),
+    "column-norms": ([], "columns", ("norm           ||A||_F = ", "right to rounding", "squared norm")),
+    "sampled-product": (
+        ["--draws", 50, "--transposed"],
+        "draws",
+        ("expected ", "by probes, for this draw", "of 400 terms"),
+    ),
+    "similarity": (["--threshold", 0.4], "pairs", ("with a cosine of 0.4 or more", "missed         none", "cosine")),
+}
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_every_pipeline_is_planned_run_and_shown_in_its_own_words(command, store, tmp_path, name):
+    options, listed, words = TOLD[name]
+    planned = command("plan", name, store, *options)
+    assert planned.exit_code == 0, planned.stderr
+    assert f"pipeline       {name}" in planned.stdout
+    done = command("run", name, store, *options, "--out", tmp_path / "r.zarr")
+    assert done.exit_code == 0, done.stderr
+    assert done.stderr.startswith(f"{name} done")
+    page = command("show", tmp_path / "r.zarr").stdout
+    assert all(word in page for word in words), page
+    found = json.loads(command("show", tmp_path / "r.zarr", "--json").stdout)
+    assert found["certificate"]["status"] == "ok"
+    assert 0 < len(found[listed]) <= found["count"]
+    assert command("verify", tmp_path / "r.zarr").exit_code == 0
+
+
+def test_the_lines_of_a_cur_are_listed_with_the_error_after_each(command, store, tmp_path):
+    command("run", "cur", store, "--k", 4, "--rows", 6, "--out", tmp_path / "r.zarr", "--quiet")
+    lines = json.loads(command("show", tmp_path / "r.zarr", "--json").stdout)["lines"]
+    arrays = read_result(tmp_path / "r.zarr").arrays
+    assert [line["row"] for line in lines] == arrays["rows"].tolist()
+    assert [line["column"] for line in lines] == [*arrays["columns"].tolist(), None, None]
+    assert [line["error"] for line in lines[:4]] == arrays["errors"][1:5].tolist()
+
+
+def test_names_of_lines_are_shown(command, tmp_path, matrix):
+    genes = [f"gene{j}" for j in range(matrix.shape[1])]
+    A = xarray.DataArray(matrix, dims=("columns", "gene"), coords={"gene": genes})
+    found = rnla.cur(A, 3, out=tmp_path / "r.zarr")
+    page = command("show", tmp_path / "r.zarr").stdout
+    assert all(f"gene{j} " in page for j in found.columns)
+    with xarray.open_zarr(tmp_path / "r.zarr") as data:
+        assert data["C"].dims == ("columns_", "chosen_column")
+
+
+def test_the_largest_columns_of_a_wide_matrix_are_found_in_strips(command, tmp_path, matrix, monkeypatch):
+    monkeypatch.setattr("rnla.cli.listings.STRIP_ROWS", 7)
+    store = written(tmp_path / "w.zarr", np.ascontiguousarray(matrix.T), 10)
+    command("run", "column-norms", store, "--out", tmp_path / "r.zarr", "--quiet")
+    found = json.loads(command("show", tmp_path / "r.zarr", "--json", "--modes", 5).stdout)["columns"]
+    squares = np.sum(matrix**2, axis=1)
+    assert [row["column"] for row in found] == np.argsort(-squares)[:5].tolist()
+
+
+def test_a_product_that_misses_its_tolerance_ends_with_3(command, store, tmp_path):
+    line = ["--transposed", "--draws", 5, "--tol", 0.01, "--out", tmp_path / "r.zarr"]
+    done = command("run", "sampled-product", store, *line)
+    assert done.exit_code == 3
+    assert "tolerance_not_met, expected relative error" in done.stderr
+    assert "NOT met: give as many draws as it needs (" in command("show", tmp_path / "r.zarr").stdout
+
+
+def test_both_factors_of_a_product_are_told(command, store, tmp_path, matrix):
+    right = written(tmp_path / "b.zarr", matrix.T[:, :40], 30)
+    line = ["--right", right, "--draws", 8, "--out", tmp_path / "r.zarr", "--quiet"]
+    assert command("run", "sampled-product", store, *line).exit_code == 0
+    page = command("show", tmp_path / "r.zarr").stdout
+    assert f"right          {right}, 30 x 40 float64; not verified" in page

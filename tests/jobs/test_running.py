@@ -7,13 +7,16 @@ from datetime import datetime
 import numpy as np
 import pytest
 import xarray
+from distributed import Client
 
 import rnla
 import rnla.store.manifest
 from rnla.errors import IntegrityError
 from rnla.jobs.running import Silence, plan_job, run_job
+from rnla.store.results import verify_result
 from tests.backends import IN_PARTS
 from tests.faults import passes_read, watched
+from tests.jobs.attempts import Job, files
 from tests.jobs.conftest import CHUNK, SMALL, K, M, N, S, kept
 from tests.tolerances import backward, orthonormality
 
@@ -127,6 +130,143 @@ def test_pca_with_out_gives_the_bits_of_the_job(wide, tmp_path):
     found = rnla.pca(wide.path, out=tmp_path / "out.zarr", scale=True, **SMALL)
     for name in ("scores", "components", "explained_variance", "mean", "scale", "singular_values"):
         assert np.asarray(getattr(found, name)).tobytes() == np.asarray(getattr(job, name)).tobytes()
+
+
+def arrays_of(found):
+    """Arrays of a result of any pipeline, by name."""
+    names = {
+        "CUR": ("columns", "rows", "C", "M", "R"),
+        "ID": ("columns", "rows", "C", "X", "W"),
+        "Norms": ("columns", "rows"),
+        "SampledProduct": ("value", "left", "right", "probabilities"),
+        "Similar": ("first", "second", "cosine"),
+    }[type(found).__name__]
+    return {name: np.asarray(getattr(found, name)) for name in names}
+
+
+def returned(job):
+    """What the public function returns that the job's pipeline is made of."""
+    given = dict(job.options)
+    A = rnla.open(job.store)
+    A = A.T if given.pop("transposed", False) else A
+    if job.name == "sampled-product":
+        B = rnla.open(given.pop("right")) if "right" in given else A.T
+        return rnla.sampled_product(A, B, given.pop("draws", "auto"), **given)
+    functions = {
+        "cur": rnla.cur,
+        "id": rnla.interpolative,
+        "column-norms": rnla.norms,
+        "similarity": rnla.similar_columns,
+    }
+    return functions[job.name](A, **given)
+
+
+def test_every_pipeline_publishes_what_its_function_returns(sample):
+    outcome = sample().run()
+    opened(outcome.path)
+    loaded, direct = rnla.load(outcome.path), returned(sample())
+    assert type(loaded) is type(direct)
+    for name, array in arrays_of(direct).items():
+        assert arrays_of(loaded)[name].tobytes() == array.tobytes(), name
+    stated, proof = outcome.attributes["certificate"], direct.certificate
+    assert str(loaded.certificate) == str(proof)
+    assert stated["status"] == outcome.status == proof.status == "ok"
+    assert loaded.record["pipeline"] == sample().name
+    assert verify_result(outcome.path).sound
+
+
+def test_every_pipeline_reads_no_more_than_planned_and_is_reused(sample, tmp_path):
+    job, notes = sample(log="log"), Notes()
+    cost = job.run(notes).attributes["cost"]
+    promised = plan_job(job.name, job.store, job.options)
+    assert 0 < cost["passes"] <= promised.passes
+    assert notes.bytes_read == cost["bytes_read"] <= promised.bytes_read
+    assert cost["peak_bytes"] <= promised.peak_bytes
+    again = Notes()
+    assert job.run(again).reused
+    assert (again.bytes_read, again.order) == (0, ["finished"])
+
+
+def test_every_pipeline_gives_the_same_bits_on_a_cluster(sample, lent_cluster):
+    expected = files(sample("threads").run().path)
+    with lent_cluster.as_current():
+        assert files(sample("cluster").run().path) == expected
+
+
+@pytest.fixture(scope="module")
+def lent_cluster():
+    """A client of workers in this process."""
+    with Client(processes=False, n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as client:
+        yield client
+
+
+def product(store, right, out, **options):
+    """A job that multiplies two stores."""
+    return Job("sampled-product", str(store.path), str(out), {"draws": 9, "right": str(right.path)} | options)
+
+
+def test_a_product_is_not_reused_for_a_right_factor_that_was_changed(store, right, tmp_path):
+    job = product(store, right, tmp_path / "out")
+    assert job.run().attributes["others"]["right"]["url"] == str(right.path)
+    right.chunk(0, 1).write_bytes((right.A[:, 20:40] * 2).tobytes())
+    with pytest.raises(rnla.errors.OutputExistsError, match=r"the chunks of right, which were written again since"):
+        job.run()
+    other = kept(right.A, tmp_path / "c.zarr", (N, 20))
+    with pytest.raises(rnla.errors.OutputExistsError, match=r"others right url \(.*b\.zarr there, .*c\.zarr asked\)"):
+        product(store, other, tmp_path / "out").run()
+
+
+class RightWriter(Silence):
+    """Writes to the right factor as a job begins to read."""
+
+    def __init__(self, right):
+        self.right, self.done = right, False
+
+    def read(self, byte_count):
+        if not self.done:
+            self.done = True
+            self.right.chunk(0, 2).write_bytes(np.ones((N, 20)).tobytes())
+
+
+def test_a_right_factor_that_changes_while_it_is_read_gives_no_result(store, right, tmp_path):
+    job = product(store, right, tmp_path / "out")
+    with pytest.raises(IntegrityError, match=r"b\.zarr: the store was written to while this job read it"):
+        job.run(RightWriter(right))
+    assert not (tmp_path / "out").exists()
+    changed = right.A.copy()
+    changed[:, 40:] = 1
+    job.run()
+    twin = product(store, kept(changed, tmp_path / "c.zarr", (N, 20)), tmp_path / "twin").run()
+    assert files(tmp_path / "out") == files(twin.path)
+
+
+@pytest.mark.parametrize(("tol", "status"), [(0.01, "tolerance_not_met"), (0.999, "ok")])
+def test_a_product_says_whether_it_met_its_tolerance(store, right, tmp_path, tol, status):
+    outcome = product(store, right, tmp_path / "out", draws=60, tol=tol).run()
+    assert outcome.status == status
+    assert (outcome.attributes["certificate"]["needed"] > 60) == (status != "ok")
+    assert product(store, right, tmp_path / "out", draws=60, tol=tol).run().status == status
+
+
+def test_a_product_with_out_is_the_job(store, right, tmp_path):
+    A, B = rnla.open(store.path), rnla.open(right.path)
+    found = rnla.sampled_product(A, B, 9, out=tmp_path / "out")
+    assert product(store, right, tmp_path / "job").run().path.exists()
+    assert files(tmp_path / "out") == files(tmp_path / "job")
+    assert found.value.compute().tobytes() == rnla.sampled_product(A, B, 9).value.compute().tobytes()
+    for other, weights in ((right.A, "product"), (B.centred(), "product"), (B, np.ones(N))):
+        with pytest.raises(rnla.errors.RequestError, match="or leave out= out"):
+            rnla.sampled_product(A, other, 9, weights=weights, out=tmp_path / "other")
+
+
+def test_norms_kept_beside_the_store_leave_its_result_reusable(store, tmp_path):
+    job = Job("column-norms", str(store.path), str(tmp_path / "out"), {"keep": True})
+    job.run()
+    assert (store.path / "rnla-norms.npz").exists()
+    assert job.run().reused
+    again = Job("column-norms", str(store.path), str(tmp_path / "again"), {}).run()
+    assert again.attributes["cost"]["bytes_read"] == 0
+    assert files(again.path) == files(tmp_path / "out")
 
 
 def test_numbers_of_numpy_are_options_too(store, tmp_path):
