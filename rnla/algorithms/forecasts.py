@@ -11,7 +11,6 @@ from rnla.algorithms.similarity import BLOCK, Search, sketch_rows
 from rnla.arrays import accumulator_dtype, spelt_bytes
 from rnla.sweeps.geometry import FAN_IN, Geometry, geometry
 from rnla.sweeps.matrix import Matrix
-from rnla.sweeps.settling import extra_reads
 from rnla.sweeps.sketches import Embedding
 from rnla.sweeps.spans import BLOCK_BYTES
 
@@ -31,7 +30,7 @@ def plan_norms(A: Matrix, machine: Machine) -> Plan:
     view, _ = oriented(A)
     peak = sweep_bytes(view, machine.threads, joined=2, rowwise=1, copies=4)
     m, n = A.shape
-    reads = 1 + extra_reads(A)
+    reads = 1 + _settling_reads(view)
     return _plan(
         "column-norms", A, "one read", "squares are summed exactly for integers, else in float64", machine,
         width=1, passes=reads, bytes_read=reads * view.geometry.bytes, flops=2.0 * m * n, peak=peak,
@@ -47,7 +46,7 @@ def plan_sketch(A: Matrix, S: Embedding, machine: Machine) -> Plan:
     block_rows = _block_rows(view)
     peak = sweep_bytes(view, machine.threads, joined=joined, rowwise=rowwise, copies=2)
     peak += machine.threads * block_rows * S.l * 3 * item + (S.m * S.l * 2 * item if turned else 0)
-    reads = 1 + extra_reads(A)
+    reads = 1 + _settling_reads(view)
     return _plan(
         "sketch", A, S.kind, f"{S.l} rows, {S.nonzeros} nonzeros in a column", machine,
         width=S.l, passes=reads, bytes_read=reads * view.geometry.bytes,
@@ -60,7 +59,7 @@ def plan_similarity(A: Matrix, search: Search, machine: Machine) -> Plan:
     """Similar columns: one read, or two, the second partial."""
     m, n = A.shape
     view, turned = oriented(A)
-    reads = 1 + extra_reads(A)
+    reads = 1 + _settling_reads(A.T if A.own_means else A)
     if search.method == "gram":
         peak = sweep_bytes(A, machine.threads, joined=n, rowwise=0, copies=3) + 5 * 8 * n * n
         return _plan(
@@ -89,7 +88,8 @@ def plan_product(A: Matrix, B: Matrix, request: Sampling, machine: Machine) -> P
     second = max(_gathering_bytes(side, u, machine.threads) for side in ((A,) if twin else (A, B.T)))
     third = _multiplying_bytes(A, u, p, machine.threads)
     sizes = A.geometry.bytes + (0 if twin else B.geometry.bytes)
-    extra = extra_reads(A if not A.own_means else A.T) + (0 if twin else extra_reads(B if not B.own_means else B.T))
+    sides = (A,) if twin else (A, B)
+    extra = [_settling_reads(side.T if side.own_means else side) * side.geometry.bytes for side in sides]
     M, P = _filled(A, m, u), _filled(B.T, p, u)  # rows on the disk
     scratch = (M + (0 if twin else P)) * u * item + (M + N) * PROBES * wide + 2 * 8 * N
     how = "with replacement" if request.replace else "without replacement, by priority"
@@ -97,10 +97,15 @@ def plan_product(A: Matrix, B: Matrix, request: Sampling, machine: Machine) -> P
     return _plan(
         "sampled-product", A, f"{request.weights} weights, {how}",
         f"{'one matrix' if twin else 'two matrices'} of {spelt_bytes(sizes)}; the second read is of drawn chunks",
-        machine, width=u, passes=2 + (1 if extra else 0), bytes_read=2 * sizes + extra * A.geometry.bytes,
+        machine, width=u, passes=2 + any(extra), bytes_read=2 * sizes + sum(extra),
         flops=2.0 * m * p * u + 4.0 * PROBES * (m + p) * N, peak=max(first, second, third), output=M * p * item,
         scratch=scratch, notes=notes,
     )  # fmt: skip
+
+
+def _settling_reads(A: Matrix) -> int:
+    """Reads that means and deviations cost before the others: 0 or 1."""
+    return 0 if A.settled else 1
 
 
 def _filled(A: Matrix, rows: int, u: int) -> int:

@@ -28,6 +28,7 @@ SAMPLES = {  # pipelines that take lines or samples of a matrix: name, store, op
     "product": ("sampled-product", "store", {"draws": 9, "right": "{right}"}),
     "product with itself": ("sampled-product", "store", {"tol": 0.5, "transposed": True, "replace": False}),
     "similarity": ("similarity", "store", {"threshold": 0.4, "method": "sketch"}),
+    "correlations": ("similarity", "wide", {"threshold": 0.95, "centred": True}),
     "similarity of few": ("similarity", "wide", {"threshold": 0.9}),
 }
 

@@ -149,6 +149,7 @@ def returned(job):
     given = dict(job.options)
     A = rnla.open(job.store)
     A = A.T if given.pop("transposed", False) else A
+    A = A.centred() if given.pop("centred", False) else A
     if job.name == "sampled-product":
         B = rnla.open(given.pop("right")) if "right" in given else A.T
         return rnla.sampled_product(A, B, given.pop("draws", "auto"), **given)
