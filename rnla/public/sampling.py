@@ -312,7 +312,7 @@ def _job_options(A: Matrix, B: Matrix, request: Sampling) -> dict[str, Any]:
         return options
     identity, plain = B.source.identity, B.transform.trivial and B.settled and not B.own_means
     missing = getattr(B.source, "allow_missing", False), getattr(A.source, "allow_missing", False)
-    if identity["kind"] != "zarr" or not plain or missing[0] != missing[1]:
+    if not {"url", "transposed"} <= set(identity) or not plain or missing[0] != missing[1]:
         msg = (
             "out=: the record of the job names B by its place, so B must be a store as it is, or transposed, opened "
             "with the same allow_missing as A; store it first (B.to_dask().to_zarr(...)), or leave out= out"
