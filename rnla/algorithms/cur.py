@@ -26,6 +26,7 @@ from rnla.arrays import Array, wide
 from rnla.checks import integer, one_of
 from rnla.errors import RankError, RequestError
 from rnla.kernels.blas import single_blas_thread
+from rnla.kernels.exchange import explained
 from rnla.kernels.subspaces import svd
 from rnla.sweeps.matrix import Matrix
 from rnla.sweeps.picking import LeftOut
@@ -189,13 +190,11 @@ def chosen_lines(
 
 
 def enough(side: Side, lines: Array, energy: float, tolerance: float) -> int:
-    """How many of these lines leave no more than the tolerance of A; all of them if none do (`energy` in units of X).
-
-    With X^H F[lines]^H = Q R, the first j explain sum_i<=j ||X q_i||^2, F having orthonormal columns.
-    """
-    Q = np.linalg.qr(side.X.conj().T @ taken(side.F, lines).conj().T)[0]
-    left = energy - np.cumsum(np.sum(np.abs(side.X @ Q) ** 2, axis=0))
-    reached = np.flatnonzero(left <= tolerance**2 * energy)
+    """How many of these lines leave no more than the tolerance of A; all of them if none do (`energy` in units of X)."""
+    G = taken(side.F, lines) @ side.X
+    noise = np.zeros(len(lines)) if side.noise is None else taken(side.F.over(side.noise.source), lines)[:, 0]
+    left = [energy - explained(G[:j], noise[:j], side.energies) for j in range(1, len(lines) + 1)]
+    reached = np.flatnonzero(np.asarray(left) <= tolerance**2 * energy)
     return int(reached[0]) + 1 if reached.size else len(lines)
 
 

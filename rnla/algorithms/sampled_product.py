@@ -33,7 +33,7 @@ def certified(known: Estimates, draws: Draws, tolerance: float | None, needed: i
         different=draws.indices.size,
         tolerance=tolerance,
         needed=needed,
-        met=reached(tolerance, known.expected, relative, needed, draws.count),
+        met=reached(tolerance, known.expected, relative),
     )
 
 
@@ -59,7 +59,7 @@ class SampledProduct:
     left: Any  # (m, u) A S, Dask array
     right: Any  # (p, u) (S^T B)^T, Dask array
     tolerance: float | None = None  # relative error asked for
-    needed: int | None = None  # draws that it needs, by the probes' estimate of ||A B||_F
+    needed: int | None = None  # draws that it needs, by the estimate of ||A B||_F
     record: dict[str, Any] = field(default_factory=dict)
 
     @property

@@ -32,6 +32,9 @@ from rnla.sweeps.source import Grid, Resident, Tall, Workspace
 
 WEIGHTS = ("product", "norm-squared", "uniform")
 MOST_DRAWS = 8192  # that "auto" takes
+MARGIN = (
+    0.85  # of a tolerance: the probes' estimate of ||A B||_F, by which draws are counted, is revised by the product
+)
 STRIP_BYTES = 32 << 20  # of a chunk of the value
 LEAST_STRIP = 64  # columns of one
 
@@ -132,13 +135,14 @@ def sampled(A: Matrix, B: Matrix, request: Sampling, workspace: Workspace) -> Sa
         inner = _measured(A, B, request, workspace, twin=twin)
         outer = Outer(inner, request.weights, request.given)
         sums = spread(outer)
-        needed = needed_draws(sums, inner.energy, request)
-        count = min(needed or 1, MOST_DRAWS) if request.draws is None else request.draws
+        guess = needed_draws(sums, inner.energy, request, MARGIN)
+        count = min(guess or 1, MOST_DRAWS) if request.draws is None else request.draws
         draws = drawn(outer, count, replace=request.replace, seed=request.seed)
         left, right = _gathered(A, B, draws, workspace, twin=twin)
         factors = _Factors(A if isinstance(B.source, Resident) else B, left, right, draws)
         value, norms = factors.multiplied(inner, workspace)
     estimates = _estimates(inner, outer, sums, draws, norms)
+    needed = needed_draws(sums, estimates.energy, request)
     over = A.geometry.bytes + (0 if twin else B.geometry.bytes)
     return Sampled(value, left, right, draws, estimates, needed, over)
 
@@ -173,18 +177,19 @@ def _measured(A: Matrix, B: Matrix, request: Sampling, workspace: Workspace, *, 
     return measured(A, B, workspace, request.seed, probing=probing)
 
 
-def needed_draws(sums: Spread, energy: float | None, request: Sampling) -> int | None:
-    """The least s with sqrt(E||A B - C||_F^2) <= tol ||A B||_F; all terms when that is fewer without replacement."""
+def needed_draws(sums: Spread, energy: float | None, request: Sampling, margin: float = 1.0) -> int | None:
+    """The least s with sqrt(E||A B - C||_F^2) <= margin tol ||A B||_F; without replacement, all terms at most."""
     if request.tolerance is None or energy is None:
         return None
+    tolerance = margin * request.tolerance
     if sums.second_moment == 0.0:
         return 1
     if energy == 0.0:
         return sums.terms
     ratio = sums.second_moment / energy
     if request.replace:
-        return max(1, math.ceil((ratio - 1.0) / request.tolerance**2))
-    return max(1, min(sums.terms, math.ceil(ratio / request.tolerance**2) + 1))
+        return max(1, math.ceil((ratio - 1.0) / tolerance**2))
+    return max(1, min(sums.terms, math.ceil(ratio / tolerance**2) + 1))
 
 
 def _gathered(A: Matrix, B: Matrix, draws: Draws, workspace: Workspace, *, twin: bool) -> tuple[Tall, Tall]:

@@ -312,7 +312,8 @@ def test_auto_draws_reach_the_tolerance(replace):
     C = A @ B
     found = rnla.sampled_product(A, B, "auto", tol=0.1, replace=replace, seed=3)
     assert found.status == "ok"
-    assert found.needed == found.draws.count
+    assert found.needed <= found.draws.count
+    assert found.relative_error <= 0.1
     error = np.linalg.norm(C - np.asarray(found.value)) / np.linalg.norm(C)
     # the estimate of ||A B||_F^2 has a spread of (2/20)^1/2 at most, and the squared error one of about its own size
     assert error <= 0.1 * np.sqrt(1 + 4 * np.sqrt(2 / 20)) * 4
