@@ -1,8 +1,8 @@
 """Columns and rows of a matrix itself against singular vectors: `python -m benchmarks.lines`.
 
 For each matrix the error of rank k by singular vectors (the best there is), by full pivoted QR in memory (of columns
-alone, and of both), and by `rnla.cur` with each selector, all relative to ||A||_F; medians over seeds. Real data is read
-from a folder shared/data beside the repository where there is one.
+alone, and of both), and by `rnla.cur` with each selector, all relative to ||A||_F; medians over seeds. Real data is
+read from a folder shared/data beside the repository where there is one.
 """
 
 from __future__ import annotations

@@ -190,7 +190,7 @@ def chosen_lines(
 
 
 def enough(side: Side, lines: Array, energy: float, tolerance: float) -> int:
-    """How many of these lines leave no more than the tolerance of A; all of them if none do (`energy` in units of X)."""
+    """How many of these lines leave no more than the tolerance of A; all if none do (`energy` in units of X)."""
     G = taken(side.F, lines) @ side.X
     noise = np.zeros(len(lines)) if side.noise is None else taken(side.F.over(side.noise.source), lines)[:, 0]
     left = [energy - explained(G[:j], noise[:j], side.energies) for j in range(1, len(lines) + 1)]

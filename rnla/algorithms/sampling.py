@@ -32,9 +32,7 @@ from rnla.sweeps.source import Grid, Resident, Tall, Workspace
 
 WEIGHTS = ("product", "norm-squared", "uniform")
 MOST_DRAWS = 8192  # that "auto" takes
-MARGIN = (
-    0.85  # of a tolerance: the probes' estimate of ||A B||_F, by which draws are counted, is revised by the product
-)
+MARGIN = 0.75  # of a tolerance: the estimate of ||A B||_F^2 by which draws are counted may be 1.6 times too large
 STRIP_BYTES = 32 << 20  # of a chunk of the value
 LEAST_STRIP = 64  # columns of one
 
