@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.special
 
 from rnla.algorithms.draws import Draws, Listed, checked_count, checked_weights, drawn, entries_at
 from rnla.algorithms.inner import PROBES, Inner, Outer, Spread, kept, measured, measured_twin, settled, spread, twins
@@ -32,7 +33,9 @@ from rnla.sweeps.source import Grid, Resident, Tall, Workspace
 
 WEIGHTS = ("product", "norm-squared", "uniform")
 MOST_DRAWS = 8192  # that "auto" takes
-MARGIN = 0.75  # of a tolerance: the estimate of ||A B||_F^2 by which draws are counted may be 1.6 times too large
+# draws are counted before the product is known, by the least ||A B||_F^2 that so many probes leave likely (97.5 % when
+# A B has rank one, more otherwise): the estimate is revised afterwards
+LIKELY = PROBES / (2.0 * float(scipy.special.gammaincinv(PROBES / 2, 0.975)))
 STRIP_BYTES = 32 << 20  # of a chunk of the value
 LEAST_STRIP = 64  # columns of one
 
@@ -133,7 +136,7 @@ def sampled(A: Matrix, B: Matrix, request: Sampling, workspace: Workspace) -> Sa
         inner = _measured(A, B, request, workspace, twin=twin)
         outer = Outer(inner, request.weights, request.given)
         sums = spread(outer)
-        guess = needed_draws(sums, inner.energy, request, MARGIN)
+        guess = needed_draws(sums, None if inner.energy is None else LIKELY * inner.energy, request)
         count = min(guess or 1, MOST_DRAWS) if request.draws is None else request.draws
         draws = drawn(outer, count, replace=request.replace, seed=request.seed)
         left, right = _gathered(A, B, draws, workspace, twin=twin)
@@ -175,11 +178,11 @@ def _measured(A: Matrix, B: Matrix, request: Sampling, workspace: Workspace, *, 
     return measured(A, B, workspace, request.seed, probing=probing)
 
 
-def needed_draws(sums: Spread, energy: float | None, request: Sampling, margin: float = 1.0) -> int | None:
-    """The least s with sqrt(E||A B - C||_F^2) <= margin tol ||A B||_F; without replacement, all terms at most."""
+def needed_draws(sums: Spread, energy: float | None, request: Sampling) -> int | None:
+    """The least s with sqrt(E||A B - C||_F^2) <= tol ||A B||_F; without replacement, all terms at most."""
     if request.tolerance is None or energy is None:
         return None
-    tolerance = margin * request.tolerance
+    tolerance = request.tolerance
     if sums.second_moment == 0.0:
         return 1
     if energy == 0.0:
