@@ -93,6 +93,8 @@ def partners(result: Shown) -> str:
     note = f"<p>{counted(columns.size, 'column')} belong to at least one pair; these to most:</p>"
     if columns.size == 1:
         note = note.replace("belong", "belongs")
+    if not any(told):
+        return f"<div>{note}{html(Table(('column', 'pairs'), [(column, count) for column, _, count in rows]))}</div>"
     return f"<div>{note}{html(Table(('column', 'name', 'pairs'), rows, texts=(1,)))}</div>"
 
 
@@ -114,5 +116,9 @@ def listed(result: Shown) -> str:
         for rank, i in enumerate(order.tolist(), 1)
     ]  # fmt: skip
     more = f"<p>The {MOST:,} most similar of {cosine.size:,} pairs.</p>" if cosine.size > MOST else ""
+    if not any(left + right):
+        return more + folded(
+            Table(("", "column", "column", "cosine"), [(*row[:2], *row[3::2]) for row in rows]), "Pairs"
+        )
     heads = ("", "column", "name", "column", "name", "cosine")
     return more + folded(Table(heads, rows, texts=(2, 4)), "Pairs")

@@ -169,9 +169,10 @@ def drawn(result: Shown) -> str:
         (f"{indices[i]:,}", f"{counts[i]:,}", number(float(chances[i]), 4), f"{number(float(chances[i] / even), 3)}")
         for i in order[:LISTED].tolist()
     ]
+    repeated = "some more than once" if int(np.max(counts, initial=1)) > 1 else "none twice"
     heads = ("term", "times drawn", "probability", f"{TIMES} that of even draws")
     text = (
-        f"<p>{counted(chances.size, 'different term')} of {terms:,}, some more than once; the largest probability is "
+        f"<p>{counted(chances.size, 'different term')} of {terms:,}, {repeated}; the largest probability is "
         f"{number(float(chances.max() / even), 3)} times that of even draws.</p>"
     )
     if not again:

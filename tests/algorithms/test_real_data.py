@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.linalg
 import scipy.sparse
 
 import rnla
@@ -196,3 +197,41 @@ def test_single_cells_kept_sparse(tmp_path: Path, form: Any) -> None:
     values = reference("raw counts centred")
     assert_certified(result, values)
     assert np.all(np.abs(result.singular_values[:10] / values - 1) <= RESOLVED)
+
+
+def columns_alone(A: np.ndarray, k: int) -> float:
+    """Relative error that the first k columns of full QR with column pivoting leave."""
+    square = A if len(A) <= 4 * A.shape[1] else np.linalg.qr(A, mode="r")
+    chosen = scipy.linalg.qr(square, mode="r", pivoting=True)[1][:k]
+    Q = np.linalg.qr(A[:, chosen])[0]
+    return float(np.linalg.norm(A - Q @ (Q.T @ A)) / np.linalg.norm(A))
+
+
+def assert_columns_and_rows(A: np.ndarray, k: int) -> None:
+    """A CUR at most 1.1 times as wrong as full pivoted QR by columns alone, and no worse than drawn lines by median."""
+    pivoted = rnla.cur(A, k)
+    assert pivoted.certificate.relative_error <= 1.1 * columns_alone(A, k)
+    drawn = [rnla.cur(A, k, select="norm-squared", seed=seed).certificate.relative_error for seed in range(5)]
+    assert pivoted.certificate.relative_error <= np.median(drawn)
+    s = np.linalg.svd(A if len(A) <= 4 * A.shape[1] else np.linalg.qr(A, mode="r"), compute_uv=False)
+    best = float(np.linalg.norm(s[k:]))
+    assert pivoted.certificate.best_lower is not None
+    assert pivoted.certificate.best_upper is not None
+    assert pivoted.certificate.best_lower <= best * (1 + 1e-9) <= pivoted.certificate.best_upper * (1 + 1e-6)
+
+
+def test_columns_and_rows_of_air_temperature() -> None:
+    with np.load(HERE / "iris_a1b" / "A1B.npz") as kept:
+        field = kept["air_temperature"]
+    assert_columns_and_rows(np.asarray(field.reshape(field.shape[0], -1), np.float64), 10)
+
+
+@elsewhere
+def test_columns_and_rows_of_single_cells() -> None:
+    found = rnla.open(SHARED / "singlecell_10k_zarr" / "10x-10k-subset.zarr" / "X").to_dask().compute()
+    counts = np.asarray(found, np.float64)
+    assert_columns_and_rows(counts, 20)
+    known = json.loads((SHARED / "REFERENCE.json").read_text(encoding="utf-8"))["CMR_best_M"]["singlecell raw_k20"]
+    assert columns_alone(counts, 20) == pytest.approx(known["colID_qrcp_rel_err"], rel=1e-6)
+    drawn = [rnla.cur(counts, 20, select="norm-squared", seed=seed).certificate.relative_error for seed in range(9)]
+    assert np.median(drawn) <= 1.1 * known["CMR_normsq_c20_rel_err_median10"]  # without replacement, no worse
