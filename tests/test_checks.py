@@ -27,7 +27,10 @@ CALLS = {
     "seed": (lambda _: rnla.svd(A, 2, seed="lucky"), "seed='lucky' must be an integer"),
     "method": (lambda _: rnla.svd(A, 2, method=["gram"]), r"method=\['gram'\] must be one of auto, krylov"),
     "missing": (lambda _: rnla.open(A, missing=["mask"]), r"missing=\['mask'\] must be one of error, mask"),
-    "pipeline": (lambda _: rnla.plan(None, A, k=2), "pipeline=None must be the name of one: pca, svd"),
+    "pipeline": (
+        lambda _: rnla.plan(None, A, k=2),
+        "pipeline=None must be the name of one: column-norms, cur, id, pca",
+    ),
     "weights": (lambda _: rnla.open(A).weighted(rows=["a"] * 30), "rows must be numbers"),
     "scale of text": (lambda _: rnla.open(A).scaled(["a"] * 8), "scale must be numbers"),
     "no values": (lambda _: rnla.certify(A, np.zeros((30, 0)), [], np.zeros((0, 8))), "s has no values"),

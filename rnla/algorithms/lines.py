@@ -10,7 +10,7 @@ import numpy as np
 from rnla.algorithms.bases import BasesCertificate
 from rnla.algorithms.labels import dataset
 from rnla.algorithms.results import Cost
-from rnla.arrays import Array, spelt_bytes
+from rnla.arrays import Array
 from rnla.sweeps.matrix import Labels
 from rnla.tables import html_table
 
@@ -22,7 +22,7 @@ def _told(kind: str, shape: tuple[int, int], method: str, proof: BasesCertificat
     best = "" if proof.ratio is None else f", at most {proof.ratio:.3g} x the best of rank {proof.rank}"
     return (
         f"{kind}({c} columns of {m:,} x {n:,} by {method}: relative error {proof.relative_error:.4g}{best}, "
-        f"{cost.passes:.3g} passes, {spelt_bytes(cost.bytes_read)} read)"
+        f"{cost.told})"
     )
 
 
@@ -79,7 +79,7 @@ class CUR:
         return _told("CUR", (self.C.shape[0], self.R.shape[1]), self.method, self.certificate, self.cost)
 
     def _repr_html_(self) -> str:
-        made = ("made by", f"{self.method}, {self.cost.passes:.3g} passes, {spelt_bytes(self.cost.bytes_read)} read")
+        made = ("made by", f"{self.method}, {self.cost.told}")
         lines = [("columns", _few(self.column_names)), ("rows", _few(self.row_names))]
         return html_table(f"CUR of {len(self.columns)} columns and {len(self.rows)} rows", [
             *lines, *self.certificate.summary, made,
@@ -121,6 +121,6 @@ class ID:
         return _told("ID", (self.C.shape[0], self.X.shape[1]), self.method, self.certificate, self.cost)
 
     def _repr_html_(self) -> str:
-        made = ("made by", f"{self.method}, {self.cost.passes:.3g} passes, {spelt_bytes(self.cost.bytes_read)} read")
+        made = ("made by", f"{self.method}, {self.cost.told}")
         title = f"Interpolative decomposition of {len(self.columns)} columns"
         return html_table(title, [("columns", _few(self.column_names)), *self.certificate.summary, made])

@@ -9,7 +9,7 @@ import numpy as np
 
 from rnla.algorithms.results import Cost
 from rnla.algorithms.sample_certificates import NormsCertificate
-from rnla.arrays import Array, accumulator_dtype, spelt_bytes
+from rnla.arrays import Array, accumulator_dtype
 from rnla.errors import IntegrityError, OverflowedError, RequestError
 from rnla.sweeps.integers import IntegerColumnNorms, IntegerRowNorms, of_integers
 from rnla.sweeps.matrix import Matrix
@@ -36,7 +36,7 @@ class Norms:
 
     def __repr__(self) -> str:
         m, n = self.rows.shape[0], self.columns.shape[0]
-        read = "" if self.cost is None else f", {self.cost.passes:g} passes, {spelt_bytes(self.cost.bytes_read)} read"
+        read = "" if self.cost is None else f", {self.cost.told}"
         return f"Norms({m:,} x {n:,}: ||A||_F = {self.frobenius:.6g}{read})"
 
 

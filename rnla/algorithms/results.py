@@ -28,6 +28,12 @@ class Cost:
     read_seconds: float = 0.0  # summed over threads
     missing_entries: int = 0  # NaN and infinite entries found, masked or imputed as `missing` said
 
+    @property
+    def told(self) -> str:
+        """Passes and bytes, in words."""
+        passes = f"{self.passes:.3g}"
+        return f"{passes} pass{'es' * (passes != '1')}, {spelt_bytes(self.bytes_read)} read"
+
 
 @dataclass(frozen=True, repr=False)
 class Certificate:
@@ -154,14 +160,14 @@ def _told(kind: str, shape: tuple[int, int], k: int, method: str, proof: Certifi
     (m, n), resolved = shape, int(proof.resolved.sum())
     return (
         f"{kind}(rank {k} of {m:,} x {n:,} by {method or 'rnla'}: relative error {proof.relative_error:.4g}, "
-        f"{resolved} of {k} values resolved, {cost.passes:g} passes, {spelt_bytes(cost.bytes_read)} read)"
+        f"{resolved} of {k} values resolved, {cost.told})"
     )
 
 
 def _table(kind: str, s: Array, method: str, proof: Certificate, cost: Cost) -> str:
     """A result as an HTML table."""
     few = ", ".join(f"{value:.6g}" for value in s[:5]) + (", ..." if s.size > 5 else "")
-    made = ("made by", f"{method or 'rnla'}, {cost.passes:g} passes, {spelt_bytes(cost.bytes_read)} read")
+    made = ("made by", f"{method or 'rnla'}, {cost.told}")
     return html_table(f"{kind} of rank {s.size}", [("singular values", few), *proof.summary, made])
 
 

@@ -13,7 +13,7 @@ from rnla.algorithms.draws import Draws
 from rnla.algorithms.results import Cost
 from rnla.algorithms.sample_certificates import ProductCertificate, reached
 from rnla.algorithms.sampling import Estimates
-from rnla.arrays import Array, spelt_bytes, wide
+from rnla.arrays import Array, wide
 from rnla.checks import array_of_numbers, share
 from rnla.errors import RequestError
 from rnla.tables import html_table
@@ -158,7 +158,7 @@ class SampledProduct:
             ("draws", f"{self.draws.count:,} {how} replacement, {self.draws.indices.size:,} different"),
             ("expected relative error", f"{self.relative_error:.4g}"),
             ("of this draw, by probes", found),
-            ("cost", f"{self.cost.passes:.4g} passes, {spelt_bytes(self.cost.bytes_read)} read"),
+            ("cost", f"{self.cost.told}"),
             ("status", self.status),
         ]
 
@@ -166,7 +166,7 @@ class SampledProduct:
         (m, p), d = self.value.shape, self.draws
         return (
             f"SampledProduct({m:,} x {p:,} from {d.count:,} of {d.size:,} terms: expected relative error "
-            f"{self.relative_error:.4g}, {self.cost.passes:.4g} passes, {spelt_bytes(self.cost.bytes_read)} read)"
+            f"{self.relative_error:.4g}, {self.cost.told})"
         )
 
     def _repr_html_(self) -> str:

@@ -22,7 +22,7 @@ from rnla.algorithms.inner import settled
 from rnla.algorithms.planning import oriented
 from rnla.algorithms.results import Cost
 from rnla.algorithms.sample_certificates import PairsCertificate
-from rnla.arrays import Array, spelt_bytes
+from rnla.arrays import Array
 from rnla.checks import one_of, share
 from rnla.errors import RequestError, UnsupportedError
 from rnla.kernels.blas import single_blas_thread
@@ -82,8 +82,7 @@ class Similar:
     def __repr__(self) -> str:
         chance = f", each missed with probability {self.missed:.1g} at most" if self.missed else ""
         return (
-            f"Similar({self.first.size:,} pairs of columns with cosine >= {self.threshold:g}{chance}; "
-            f"{self.cost.passes:.4g} passes, {spelt_bytes(self.cost.bytes_read)} read)"
+            f"Similar({self.first.size:,} pairs of columns with cosine >= {self.threshold:g}{chance}; {self.cost.told})"
         )
 
 

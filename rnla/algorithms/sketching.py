@@ -7,7 +7,7 @@ from typing import Any
 
 from rnla.algorithms.planning import oriented
 from rnla.algorithms.results import Cost
-from rnla.arrays import Array, spelt_bytes
+from rnla.arrays import Array
 from rnla.checks import integer, one_of
 from rnla.errors import RequestError
 from rnla.kernels.blas import single_blas_thread
@@ -27,7 +27,7 @@ class Sketched:
     cost: Cost
 
     def __repr__(self) -> str:
-        read = f"{self.cost.passes:g} passes, {spelt_bytes(self.cost.bytes_read)} read"
+        read = f"{self.cost.told}"
         return (
             f"Sketched({self.S.l:,} x {self.S.m:,} {self.S.kind} times {self.S.m:,} x {self.value.shape[1]:,}, {read})"
         )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rnla.dashboard.account import Account
-from rnla.dashboard.base_words import account as bases_account
+from rnla.dashboard.line_words import account as bases_account
 from rnla.dashboard.mode_words import account as modes_account
 from rnla.dashboard.norms import account as norms_account
 from rnla.dashboard.page import Section, document

@@ -176,7 +176,7 @@ def test_a_matrix_says_what_it_is_in_one_line(tmp_path):
     view = "centred, columns weighted, missing='mask', multiplied in float64"
     assert repr(opened) == f"Matrix(300 x 40 float32; {place}; chunks of 16 x 40; {view})"
     assert "Dask array" in repr(rnla.open(dask.array.from_array(A)))
-    assert repr(rnla.norms(A)) == f"Norms(300 x 40: ||A||_F = {np.linalg.norm(A):.6g})"
+    assert repr(rnla.norms(A)) == f"Norms(300 x 40: ||A||_F = {np.linalg.norm(A):.6g}, 1 pass, 96 kB read)"
     plan = rnla.plan("svd", A, 3)
     assert repr(plan) == str(plan)
 

@@ -9,8 +9,8 @@ import pytest
 import rnla
 from rnla.dashboard import curves
 from rnla.dashboard.axes import Axis, Frame
-from rnla.dashboard.base_words import upward
 from rnla.dashboard.curves import APART, Curve, values_axis
+from rnla.dashboard.line_words import upward
 from rnla.dashboard.page import FIRST_ROWS
 from rnla.dashboard.reading import content, names, shown
 from rnla.dashboard.spelling import percent as spelt_percent
