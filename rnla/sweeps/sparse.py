@@ -185,7 +185,7 @@ class Sparse:
     def _column_means(self) -> Array:
         """Mean of each column of S, right to its last digit: (n,)."""
         count, n = self.stored.shape
-        mean = column_sums(self.stored) / count
+        mean = column_sums(self.summed) / count  # summed: scipy would sum equal places in the data itself
         rest, gaps = np.zeros(n, mean.dtype), np.full(n, float(count))
         for entries in entries_of(self.summed):
             about = entries.values - mean[entries.columns]
