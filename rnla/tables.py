@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from html import escape
 
@@ -17,3 +18,20 @@ def html_table(title: str, rows: Rows) -> str:
     """The pairs under a caption; what they say is escaped."""
     lines = (f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in rows)
     return f"<table><caption>{escape(title)}</caption>{''.join(lines)}</table>"
+
+
+class Certified(ABC):
+    """A certificate as it is printed."""
+
+    @property
+    @abstractmethod
+    def summary(self) -> list[tuple[str, str]]:
+        """Names and values, as they are printed."""
+
+    def __str__(self) -> str:
+        return text_table(self.summary, 26)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return html_table("Certificate", self.summary)

@@ -12,13 +12,13 @@ import numpy as np
 from rnla.algorithms.certificate import energy_rounding
 from rnla.algorithms.skeleton import EPS, Explained
 from rnla.arrays import Array
-from rnla.tables import html_table, text_table
+from rnla.tables import Certified
 
 CURVES = ("errors", "column_errors", "best_errors")
 
 
 @dataclass(frozen=True, repr=False)
-class BasesCertificate:
+class BasesCertificate(Certified):
     """How wrong a matrix in terms of its own columns and rows can be.
 
     `frobenius_error` is exact up to `rounding_floor`. The best rank-k approximation, by singular vectors, is wrong by
@@ -72,14 +72,6 @@ class BasesCertificate:
                 ("times the best", f"at most {self.ratio:.4g}  with probability 1 - {1 - self.confidence:.0e}")
             )
         return [*lines, ("status", self.status)]
-
-    def __str__(self) -> str:
-        return text_table(self.summary, 26)
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return html_table("Certificate", self.summary)
 
 
 @dataclass(frozen=True)

@@ -158,9 +158,13 @@ def crossing(found: Skeleton, J: Array) -> Array:
     core = both.toarray() if scipy.sparse.issparse(both) else np.asarray(both)
     u, s, vh = svd(wide(core))
     kept = int(np.sum(s > max(core.shape) * EPS * (s[0] if s.size else 0.0)))
-    steps = [np.outer(vh[i].conj() / s[i], u[:, i].conj()) for i in range(kept)]
-    inverses = np.cumsum([np.zeros_like(core.T, dtype=u.dtype), *steps], axis=0)
-    return np.asarray(min(inverses, key=found.misfit))
+    inverse = best = np.zeros_like(core.T, dtype=u.dtype)
+    least = found.misfit(best)
+    for i in range(kept):
+        inverse = inverse + np.outer(vh[i].conj() / s[i], u[:, i].conj())
+        if (misfit := found.misfit(inverse)) < least:
+            best, least = inverse, misfit
+    return best
 
 
 def chosen_lines(

@@ -35,9 +35,7 @@ def plan_lines(
     reads = view.geometry.reads
     request = replace(choice.request(A.shape), passes=choice.sketch_passes or 2)
     sketch = planned(pipeline, A, request, threads=threads, base_bytes=base_bytes)
-    sweeps = choice.passes if choice.sketch_passes else 1 + (choice.select == "norm-squared")
-    if choice.sketch_passes:
-        sweeps = sketch.sweeps + 1 + (choice.select == "norm-squared")
+    sweeps = 1 + (choice.select == "norm-squared") + (sketch.sweeps if choice.sketch_passes else 0)
     m, n = view.shape
     width = sketch.width if choice.k is None else max(choice.columns, choice.rows)
     c, r = (width, width) if choice.k is None else (choice.columns, choice.rows)

@@ -14,7 +14,7 @@ from rnla.arrays import Array, accumulator_dtype, spelt_bytes, working_dtype
 from rnla.checks import array_of_numbers, unmasked
 from rnla.errors import RequestError
 from rnla.sweeps.matrix import Labels, Matrix
-from rnla.tables import html_table, text_table
+from rnla.tables import Certified, html_table
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Cost:
 
 
 @dataclass(frozen=True, repr=False)
-class Certificate:
+class Certificate(Certified):
     """How wrong a rank-k factorisation can be.
 
     `frobenius_error` is exact up to `rounding_floor`. `spectral_bound`, `upper` and `resolved` hold with probability
@@ -73,14 +73,6 @@ class Certificate:
             ("modes resolved to 1e-6", f"{int(self.resolved.sum())} of {self.resolved.size}"),
             ("status", self.status),
         ]
-
-    def __str__(self) -> str:
-        return text_table(self.summary, 26)
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return html_table("Certificate", self.summary)
 
     def in_units(self, unit: float) -> Certificate:
         """The certificate in the units of the data, when the matrix was swept multiplied by `unit`."""

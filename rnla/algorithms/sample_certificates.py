@@ -10,30 +10,13 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from rnla.tables import html_table, text_table
+from rnla.tables import Certified
 
 Status = Literal["ok", "tolerance_not_met"]
 
 
-class _Told:
-    """A certificate as it is printed."""
-
-    @property
-    def summary(self) -> list[tuple[str, str]]:
-        """Names and values, as they are printed."""
-        raise NotImplementedError
-
-    def __str__(self) -> str:
-        return text_table(self.summary, 26)
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return html_table("Certificate", self.summary)
-
-
 @dataclass(frozen=True, repr=False)
-class NormsCertificate(_Told):
+class NormsCertificate(Certified):
     """How good squared norms are."""
 
     frobenius_norm: float  # ||A||_F
@@ -52,7 +35,7 @@ class NormsCertificate(_Told):
 
 
 @dataclass(frozen=True, repr=False)
-class ProductCertificate(_Told):
+class ProductCertificate(Certified):
     """How far (A S)(S^T B) is from A B: on average over draws, at most, and for the draw that was made."""
 
     expected_squared_error: float  # E||A B - C||_F^2
@@ -100,7 +83,7 @@ def reached(tolerance: float | None, expected: float, relative: float | None) ->
 
 
 @dataclass(frozen=True, repr=False)
-class PairsCertificate(_Told):
+class PairsCertificate(Certified):
     """What may be absent from a list of similar columns; what is in it is right to rounding."""
 
     threshold: float  # cosine

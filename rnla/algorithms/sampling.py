@@ -82,7 +82,6 @@ class Sampled(NamedTuple):
     draws: Draws
     estimates: Estimates
     needed: int | None  # draws that the tolerance needs
-    passes_over: int  # bytes of A and B together; of A when B is its transpose
 
 
 def checked_sampling(
@@ -144,8 +143,7 @@ def sampled(A: Matrix, B: Matrix, request: Sampling, workspace: Workspace) -> Sa
         value, norms = factors.multiplied(inner, workspace)
     estimates = _estimates(inner, outer, sums, draws, norms)
     needed = needed_draws(sums, estimates.energy, request)
-    over = A.geometry.bytes + (0 if twin else B.geometry.bytes)
-    return Sampled(value, left, right, draws, estimates, needed, over)
+    return Sampled(value, left, right, draws, estimates, needed)
 
 
 def operands(A: Matrix, B: Matrix) -> tuple[Matrix, Matrix, bool]:

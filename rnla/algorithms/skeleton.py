@@ -21,7 +21,7 @@ from rnla.arrays import Array, accumulator_dtype
 from rnla.errors import OverflowedError
 from rnla.kernels.subspaces import svd
 from rnla.sweeps.matrix import Matrix
-from rnla.sweeps.picking import ColumnProducts, Columns, Rows, Triangle, identity_columns, triangle
+from rnla.sweeps.picking import ColumnProducts, Columns, Rows, Triangle, identity_columns, squared_up, triangle
 from rnla.sweeps.settling import in_unit_of
 from rnla.sweeps.source import Tall, Workspace
 from rnla.sweeps.spans import energy_range, overflowed
@@ -101,10 +101,7 @@ class Explained(NamedTuple):
 
 def square(lines: Array) -> Array:
     """R of lines = Q R with a row for each line: (n, r) -> (r, r)."""
-    R = triangle(np.array(lines))
-    whole = np.zeros((lines.shape[1], lines.shape[1]), R.dtype)
-    whole[: len(R)] = R
-    return whole
+    return squared_up(triangle(np.array(lines)))
 
 
 class Skeleton(NamedTuple):

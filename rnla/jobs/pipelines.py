@@ -98,6 +98,11 @@ def pipeline(name: Any) -> Pipeline:
     return loaded
 
 
+def given(**options: Any) -> dict[str, Any]:
+    """Options that were given, as a job takes them: those that are not None."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
 def configured(chosen: Pipeline, options: Mapping[str, Any]) -> Any:
     """The pipeline's configuration from options, each of a known name and the right type."""
     fields = {field.name: field for field in dataclasses.fields(chosen.config)}

@@ -121,8 +121,6 @@ def ritz_factors(K: Array, Z: Array) -> Factors:
 
 def pivots(A: Array, count: int) -> Array:
     """The first `count` pivots of QR with column pivoting: columns of A, each the farthest from those before it."""
-    if count >= A.shape[1] and A.shape[1] == 1:
-        return np.zeros(1, np.intp)
     return np.asarray(scipy.linalg.qr(A, mode="r", pivoting=True, check_finite=False)[1][:count])
 
 

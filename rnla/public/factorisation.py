@@ -23,6 +23,7 @@ from rnla.arrays import Array, accumulator_dtype
 from rnla.checks import array_of_numbers, flag, integer
 from rnla.cluster.resources import refuse_if_too_large, resources
 from rnla.errors import ConfigError, RequestError
+from rnla.jobs.pipelines import given
 from rnla.jobs.running import CURE, cost_of, run_job
 from rnla.opening import open_matrix
 from rnla.public.loading import dasked, load
@@ -104,7 +105,7 @@ def svd(  # noqa: PLR0913 - options are keywords
     options = {"passes": passes, "tol": tol, "oversample": oversample, "seed": seed, "method": method}
     request = checked_request(matrix.shape, k, **options)
     if out is not None:
-        run_job("svd", matrix, out, _filled(k, options), overwrite=overwrite, memory_bytes=memory_bytes)
+        run_job("svd", matrix, out, given(**options, k=k), overwrite=overwrite, memory_bytes=memory_bytes)
         return replace(cast("SVD", _expected(load(out), SVD)), labels=matrix.labels)
     done = _factorised("svd", matrix, request, memory_bytes)
     U, Vt = done.left(), done.right()
@@ -154,8 +155,9 @@ def pca(  # noqa: PLR0913 - options are keywords
     request = pca_request(matrix.shape, k, explained=explained, **options)
     scale = flag(scale, "scale")
     if out is not None:
-        given = _filled(k, options) | ({} if explained is None else {"explained": float(explained)}) | {"scale": scale}
-        run_job("pca", matrix, out, given, overwrite=overwrite, memory_bytes=memory_bytes)
+        share = None if explained is None else float(explained)
+        wanted = given(**options, k=k, explained=share, scale=scale)
+        run_job("pca", matrix, out, wanted, overwrite=overwrite, memory_bytes=memory_bytes)
         return replace(cast("PCA", _expected(load(out), PCA)), labels=matrix.labels)
     view = matrix.standardised(scale=scale)
     done = _factorised("pca", view, request, memory_bytes)
@@ -196,9 +198,7 @@ def plan(pipeline: str, A: Any, k: int | None = None, *, memory_bytes: int | Non
     from rnla.jobs.running import plan_job
 
     matrix = open_matrix(A)
-    given = dict(options) if k is None else dict(options) | {"k": k}
-    return plan_job(pipeline, matrix, {name: value for name, value in given.items() if value is not None},
-                    memory_bytes=memory_bytes)  # fmt: skip
+    return plan_job(pipeline, matrix, given(**options, k=k), memory_bytes=memory_bytes)
 
 
 def certify(A: Any, U: Any, s: Any, Vt: Any, *, seed: int = 0) -> Certificate:
@@ -242,11 +242,6 @@ def certify(A: Any, U: Any, s: Any, Vt: Any, *, seed: int = 0) -> Certificate:
     return certified(
         view, _Readable(tall), values.astype(np.float64), np.asarray(everything).astype(wide), integer(seed, "seed")
     )
-
-
-def _filled(k: int | None, options: dict[str, Any]) -> dict[str, Any]:
-    given = dict(options) | {"k": k}
-    return {name: value for name, value in given.items() if value is not None}
 
 
 def _expected(result: Any, kind: Any) -> Any:

@@ -19,6 +19,7 @@ from rnla.algorithms.planning_lines import plan_lines
 from rnla.algorithms.results import Cost
 from rnla.checks import flag
 from rnla.cluster.resources import refuse_if_too_large, resources
+from rnla.jobs.pipelines import given
 from rnla.jobs.running import CURE, cost_of, run_job
 from rnla.opening import open_matrix
 from rnla.public.loading import as_stored, load
@@ -95,7 +96,7 @@ def cur(  # noqa: PLR0913 - options are keywords
     options = {"columns": columns, "rows": rows, "select": select, "middle": middle, "passes": passes, "seed": seed}
     choice = checked_choice(matrix.shape, k, **options)
     if out is not None:
-        run_job("cur", matrix, out, _given(options, k=k), overwrite=overwrite, memory_bytes=memory_bytes)
+        run_job("cur", matrix, out, given(**options, k=k), overwrite=overwrite, memory_bytes=memory_bytes)
         return replace(cast("CUR", load(out)), labels=matrix.labels)
     found, cost, room = _made("cur", matrix, choice, memory_bytes, partial(crossed, choice=choice))
     sparse = holds_sparse(matrix.source)
@@ -155,8 +156,8 @@ def interpolative(  # noqa: PLR0913 - options are keywords
     choice = checked_choice(matrix.shape, k, **options)
     two_sided = flag(two_sided, "two_sided")
     if out is not None:
-        given = _given(options, k=k, two_sided=two_sided)
-        run_job("id", matrix, out, given, overwrite=overwrite, memory_bytes=memory_bytes)
+        wanted = given(**options, k=k, two_sided=two_sided)
+        run_job("id", matrix, out, wanted, overwrite=overwrite, memory_bytes=memory_bytes)
         return replace(cast("ID", load(out)), labels=matrix.labels)
     work = partial(interpolated, choice=choice, two_sided=two_sided)
     found, cost, room = _made("id", matrix, choice, memory_bytes, work, two_sided=two_sided)
@@ -172,11 +173,6 @@ def interpolative(  # noqa: PLR0913 - options are keywords
         str(choice.select),
         labels=matrix.labels,
     )
-
-
-def _given(options: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """Options that were given, as a job takes them."""
-    return {name: value for name, value in (options | more).items() if value is not None}
 
 
 def _made(

@@ -18,7 +18,6 @@ from rnla.algorithms.inner import twins
 from rnla.algorithms.norms import Norms, check_keepable, exact
 from rnla.algorithms.norms import norms as swept_norms
 from rnla.algorithms.planning import Plan, checked_request, oriented
-from rnla.algorithms.results import Cost
 from rnla.algorithms.sampled_product import SampledProduct
 from rnla.algorithms.sampling import Sampling, checked_sampling, sampled
 from rnla.algorithms.similarity import Similar, checked_search, similar
@@ -26,10 +25,10 @@ from rnla.algorithms.sketching import Sketched, checked_sketch, sketched
 from rnla.checks import flag, integer
 from rnla.cluster.resources import Resources, refuse_if_too_large, resources
 from rnla.errors import RequestError
-from rnla.jobs.running import run_job
+from rnla.jobs.pipelines import given
+from rnla.jobs.running import cost_of, run_job
 from rnla.opening import open_matrix
-from rnla.public.loading import load
-from rnla.sweeps.geometry import TALL_ROWS
+from rnla.public.loading import dasked, load
 from rnla.sweeps.matrix import Matrix, Meter
 from rnla.sweeps.runners import current
 from rnla.temporaries import desk
@@ -76,7 +75,7 @@ def norms(A: Any, *, keep: bool = False) -> Norms:
     long = room.lazy(found.along)
     flat = long.reshape(-1) if isinstance(long, np.ndarray) else long[:, 0]
     columns, rows = (flat, found.across) if transposed else (found.across, flat)
-    return Norms(columns, rows, found.frobenius, _cost(matrix, clock, matrix.geometry.bytes), exact(view))
+    return Norms(columns, rows, found.frobenius, cost_of(matrix, perf_counter() - clock), exact(view))
 
 
 def draws(weights: Any, count: int, *, replace: bool = True, seed: int = 0) -> Draws:
@@ -204,15 +203,15 @@ def sampled_product(  # noqa: PLR0913 - options are keywords
     done = sampled(left, right, request, room.workspace)
     estimates = done.estimates
     return SampledProduct(
-        _dasked(room.lazy(done.value)),
+        dasked(room.lazy(done.value)),
         done.draws,
         estimates.expected,
-        _cost(left, clock, done.passes_over),
+        cost_of(left, perf_counter() - clock, *(() if twins(left, right) else (right,))),
         estimates.bound,
         float(np.sqrt(estimates.energy)),
         estimates.measured,
-        _dasked(room.lazy(done.left)),
-        _dasked(room.lazy(done.right)),
+        dasked(room.lazy(done.left)),
+        dasked(room.lazy(done.right)),
         request.tolerance,
         done.needed,
     )
@@ -262,7 +261,7 @@ def similar_columns(A: Any, threshold: float, *, failure: float = 1e-6, method: 
     _fits(plan_similarity(matrix, search, _machine(_found(matrix))), _found(matrix))
     room, clock = desk(matrix), perf_counter()
     pairs = similar(matrix, search, room.workspace)
-    cost = _cost(matrix, clock, matrix.geometry.bytes)
+    cost = cost_of(matrix, perf_counter() - clock)
     chance = 0.0 if pairs.rows == 0 else pairs.missed
     return Similar(pairs.first, pairs.second, pairs.cosine, search.threshold, chance, cost, matrix.labels, pairs.rows)
 
@@ -298,7 +297,7 @@ def sketch(A: Any, l: int, *, kind: str = "auto", seed: int = 0) -> Sketched:
     room, clock = desk(matrix), perf_counter()
     value, turned = sketched(matrix, S, room.workspace)
     shown = room.lazy(value).T if turned else value  # type: ignore[arg-type]
-    return Sketched(shown, S, _cost(matrix, clock, matrix.geometry.bytes))
+    return Sketched(shown, S, cost_of(matrix, perf_counter() - clock))
 
 
 def _job_options(A: Matrix, B: Matrix, request: Sampling) -> dict[str, Any]:
@@ -306,8 +305,13 @@ def _job_options(A: Matrix, B: Matrix, request: Sampling) -> dict[str, Any]:
     if request.given is not None:
         msg = "out=: weights of your own cannot be part of a job's record; give weights by name, or leave out= out"
         raise RequestError(msg)
-    given = {"draws": request.draws, "tol": request.tolerance, "weights": request.weights, "seed": request.seed}
-    options = {name: value for name, value in given.items() if value is not None} | {"replace": request.replace}
+    options = given(
+        draws=request.draws,
+        tol=request.tolerance,
+        weights=request.weights,
+        seed=request.seed,
+        replace=request.replace,
+    )
     if twins(A, B):
         return options
     identity, plain = B.source.identity, B.transform.trivial and B.settled and not B.own_means
@@ -341,21 +345,3 @@ def _machine(found: Resources) -> Machine:
 
 def _fits(plan: Plan, found: Resources) -> None:
     refuse_if_too_large(plan.peak_bytes, found, CURE)
-
-
-def _cost(A: Matrix, clock: float, over_bytes: int) -> Cost:
-    total = A.meter.total()
-    return Cost(
-        passes=total.bytes_read / over_bytes if over_bytes else 0.0,
-        bytes_read=total.bytes_read,
-        seconds=perf_counter() - clock,
-        peak_bytes=total.peak_bytes,
-        read_seconds=total.read_seconds,
-        missing_entries=A.meter.missing,
-    )
-
-
-def _dasked(array: Any) -> Any:
-    import dask.array
-
-    return dask.array.from_array(array, chunks=(TALL_ROWS, -1)) if isinstance(array, np.ndarray) else array

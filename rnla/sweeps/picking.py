@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Self
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.linalg
@@ -13,20 +13,16 @@ from rnla.arrays import Array, wide
 from rnla.kernels.exchange import shortlist
 from rnla.streams import uniform_rows
 from rnla.sweeps.blocks import Block
-from rnla.sweeps.products import Cast, Sum, tall_rows
+from rnla.sweeps.products import Multiplied, Sum, tall_rows
 from rnla.sweeps.source import Tall
 
 
 @dataclass(frozen=True)
-class OfColumns(Sum):
+class OfColumns(Multiplied):
     """A product of some columns C = A[:, J] of the block."""
 
     J: Array  # (c,) indices
     X: Array  # (n, c) the same as columns of the identity, for blocks that are read in parts
-
-    def cast(self, cast: Cast) -> Self:
-        """X in the working precision."""
-        return replace(self, X=cast(self.X))
 
 
 @dataclass(frozen=True)
@@ -68,10 +64,8 @@ class Triangle(OfColumns):
         return triangle(np.concatenate([a, b]))
 
     def finish(self, total: Array) -> Array:
-        """R with a row for each column, zeros where the matrix has fewer rows."""
-        square = np.zeros((total.shape[1], total.shape[1]), total.dtype)
-        square[: len(total)] = total
-        return square
+        """R with a row for each column."""
+        return squared_up(total)
 
 
 class Lines(NamedTuple):
@@ -118,7 +112,7 @@ class Rivals(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Tournament(Sum):
+class Tournament(Multiplied):
     """A short list of rows among which the best `count` of A X are, block against block.
 
     As tournament pivoting (Demmel, Grigori and others 2015): each block names its own, each join the best of two lists.
@@ -128,10 +122,6 @@ class Tournament(Sum):
     energies: Array  # (q, q) of the matrix to be explained, on the directions of A X
     count: int
     noise: Tall | None = None  # (m, 1) squared length of what A X leaves out of each row
-
-    def cast(self, cast: Cast) -> Self:
-        """X in the working precision."""
-        return replace(self, X=cast(self.X))
 
     def panel(self, block: Block) -> Rivals:
         """The short list of the block."""
@@ -149,17 +139,13 @@ class Tournament(Sum):
 
 
 @dataclass(frozen=True)
-class LeftOut(Sum):
+class LeftOut(Multiplied):
     """scale (squares - ||a_i X||^2) of each row, row-wise and not below zero: (m, 1)."""
 
     X: Array  # (l, q)
     squares: Tall  # (m, 1)
     into: Tall
     scale: float = 1.0
-
-    def cast(self, cast: Cast) -> Self:
-        """X in the working precision."""
-        return replace(self, X=cast(self.X))
 
     def panel(self, block: Block) -> Array:
         """Rows of the answer."""
@@ -180,14 +166,10 @@ class Peak(NamedTuple):
 
 
 @dataclass(frozen=True)
-class LargestRow(Sum):
+class LargestRow(Multiplied):
     """Index of the row where |A x| is largest, the first of equals: (n, 1) -> int."""
 
     X: Array  # (l, 1)
-
-    def cast(self, cast: Cast) -> Self:
-        """X in the working precision."""
-        return replace(self, X=cast(self.X))
 
     def panel(self, block: Block) -> Peak:
         """The largest of the block."""
@@ -212,7 +194,7 @@ class Race(NamedTuple):
 
 
 @dataclass(frozen=True)
-class FirstArrivals(Sum):
+class FirstArrivals(Multiplied):
     """`count` rows drawn without replacement, one after the other, each with odds of sum |entries of A X|^power.
 
     Row i arrives after an exponential time of that rate (Efraimidis and Spirakis 2006), drawn for its index alone: the
@@ -224,10 +206,6 @@ class FirstArrivals(Sum):
     seed: int
     name: str
     power: float = 2.0
-
-    def cast(self, cast: Cast) -> Self:
-        """X in the working precision."""
-        return replace(self, X=cast(self.X))
 
     def panel(self, block: Block) -> Race:
         """First arrivals of the block."""
@@ -259,3 +237,10 @@ def identity_columns(n: int, J: Array) -> Array:
 def triangle(A: Array) -> Array:
     """R of A = Q R: (p, c) -> (min(p, c), c)."""
     return np.asarray(scipy.linalg.qr(A, mode="r", overwrite_a=True, check_finite=False)[0][: A.shape[1]])
+
+
+def squared_up(R: Array) -> Array:
+    """A triangle with zeros for the rows it lacks: (p, c) -> (c, c), p <= c."""
+    square = np.zeros((R.shape[1], R.shape[1]), R.dtype)
+    square[: len(R)] = R
+    return square

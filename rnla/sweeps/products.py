@@ -58,17 +58,23 @@ class Sum:
         return total
 
 
+class Multiplied(Sum):
+    """A product of A X, X being a field of it, whose partials are added."""
+
+    X: Array
+
+    def cast(self, cast: Cast) -> Self:
+        """X in the working precision."""
+        return replace(self, X=cast(self.X))  # type: ignore[type-var]
+
+
 @dataclass(frozen=True)
-class Right(Sum):
+class Right(Multiplied):
     """A X, row-wise, written to `into`: (n, l) -> (m, l); only the first `columns` columns if given."""
 
     X: Array
     into: Tall
     columns: int | None = None
-
-    def cast(self, cast: Cast) -> Self:
-        """X in the working precision."""
-        return replace(self, X=cast(self.X))
 
     def panel(self, block: Block) -> Array:
         """A_i X: (p, l)."""
@@ -80,14 +86,10 @@ class Right(Sum):
 
 
 @dataclass(frozen=True)
-class Gram(Sum):
+class Gram(Multiplied):
     """A^H (A X) in one read: (n, l) -> (n, l)."""
 
     X: Array
-
-    def cast(self, cast: Cast) -> Self:
-        """X in the working precision."""
-        return replace(self, X=cast(self.X))
 
     def panel(self, block: Block) -> Array:
         """(A_i X)^H A_i: (l, n)."""
@@ -99,15 +101,11 @@ class Gram(Sum):
 
 
 @dataclass(frozen=True)
-class Inner(Sum):
+class Inner(Multiplied):
     """(A X)^H (A X) in float64, from the rounded A X itself: (n, l) -> (l, l); of its first `columns` if given."""
 
     X: Array
     columns: int | None = None
-
-    def cast(self, cast: Cast) -> Self:
-        """X in the working precision."""
-        return replace(self, X=cast(self.X))
 
     def panel(self, block: Block) -> Array:
         """Y_i^H Y_i: (l, l)."""
@@ -197,14 +195,10 @@ class GramMatrix(Sum):
 
 
 @dataclass(frozen=True)
-class Peaks(Sum):
+class Peaks(Multiplied):
     """For each column of A X the entry of largest modulus (the first of equals): (n, l) -> (l,)."""
 
     X: Array
-
-    def cast(self, cast: Cast) -> Self:
-        """X in the working precision."""
-        return replace(self, X=cast(self.X))
 
     def panel(self, block: Block) -> Array:
         """Largest entry of each column of A_i X."""

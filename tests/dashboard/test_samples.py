@@ -144,3 +144,5 @@ def test_energy_of_the_largest_columns_is_told(tmp_path):
 def test_norms_of_the_smallest_matrices_are_told(tmp_path, columns):
     page, _ = report(lengths(tmp_path / "r.zarr", columns, columns))
     told(page)
+    zeros = int((columns == 0).sum())
+    assert f"<span>Zero columns</span><b>{zeros}</b><span>of {columns.size}</span>" in page
