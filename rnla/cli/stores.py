@@ -233,9 +233,15 @@ def _told_manifest(facts: dict[str, Any]) -> str:
     return f"none; `rnla fingerprint {facts['url']}` makes one"
 
 
-@click.command("rechunk", short_help="Copy a store to panels of whole rows.")
+@click.command("rechunk", short_help="Copy a store to panels of whole rows, or a sparse group to its longer side.")
 @click.argument("store")
 @click.argument("target")
+@click.option(
+    "--along",
+    type=click.Choice(["rows", "columns"]),
+    default=None,
+    help="Side to compress a sparse group along.  [default: the longer one]",
+)
 @click.option("--panel", type=size, default=None, metavar="SIZE", help="Size of a panel, decoded.  [default: 16MiB]")
 @click.option("--memory", type=size, default=None, metavar="SIZE", help="Memory to stay within.  [default: 512MiB]")
 @click.option(
@@ -255,6 +261,7 @@ def rechunk(
     store: str,
     target: str,
     *,
+    along: str | None,
     panel: int | None,
     memory: int | None,
     threads: int | None,
@@ -262,23 +269,26 @@ def rechunk(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Copy STORE to panels of whole rows at TARGET, with checksums and a manifest."""
+    """Copy STORE to panels of whole rows at TARGET, with checksums and a manifest.
+
+    A sparse group is compressed along its longer side, or the one asked for.
+    """
     from rnla.arrays import spelt_bytes
     from rnla.cli.progress import counter
     from rnla.store.rechunk import rechunk as copy
 
-    limits = {"panel_bytes": panel, "memory_bytes": memory, "threads": threads}
+    limits = {"along": along, "panel_bytes": panel, "memory_bytes": memory, "threads": threads}
     given = {name: value for name, value in (limits | settings).items() if value is not None}
     with counter("copying", spelt_bytes, quiet=quiet or as_json) as progress:
         made = copy(store, target, progress=progress, **given)
     if as_json:
         print_json(asdict(made))
     elif not quiet:
-        r, c = made.chunks
+        size = " x ".join(f"{length:,}" for length in made.chunks)
         print_rows(
             [
                 ("copy", made.path),
-                ("chunks", f"{r:,} x {c:,}"),
+                ("chunks", size if made.encoding is None else f"{size} elements each, in a {made.encoding}"),
                 ("reads", f"{made.reads:.3g} of the source, in {counted(made.stages, 'stage')}"),
                 ("manifest", made.manifest),
             ]

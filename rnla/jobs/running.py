@@ -251,6 +251,8 @@ def _worked(work: Work, folder: JobFolder, watcher: Observer, *, overwrite: bool
             others,
         )
         record = made.attributes() | {"spec_digest": digest(work.spec), "resumed_sweeps": resumed}
+        if A.labels is not None:
+            record["labels"] = {"rows": A.labels.rows, "columns": A.labels.columns}
         writer.publish(folder.target, record, overwrite=overwrite)
         status = delivered.certificate.status
         folder.finish({"status": status, "finished": now()})

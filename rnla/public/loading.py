@@ -6,6 +6,7 @@ import dataclasses
 import math
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ import scipy.sparse
 
 from rnla.algorithms.delivery_samples import DRAWN
 from rnla.algorithms.draws import Draws
+from rnla.algorithms.labels import side
 from rnla.algorithms.lines import CUR, ID
 from rnla.algorithms.norms import Norms
 from rnla.algorithms.results import PCA, SVD, Cost
@@ -24,7 +26,7 @@ from rnla.checks import path as checked_path
 from rnla.errors import StoreError
 from rnla.records import bases_certificate_from, certificate_from
 from rnla.sweeps.geometry import TALL_ROWS
-from rnla.sweeps.matrix import Matrix
+from rnla.sweeps.matrix import Labels, Matrix
 
 
 class Parts(NamedTuple):
@@ -35,14 +37,17 @@ class Parts(NamedTuple):
     record: dict[str, Any]
 
 
+LABELLED = SVD | PCA | CUR | ID | Similar
 Loaded = SVD | PCA | CUR | ID | Norms | SampledProduct | Similar
 
 
 def load(path: str | os.PathLike[str]) -> Loaded:
     """A published result as the function that makes it returns it; tall arrays are Dask arrays over the store.
 
-    `SVD`, `PCA`, `CUR`, `ID`, `Norms`, `SampledProduct` or `Similar`, by the pipeline that made it.
+    `SVD`, `PCA`, `CUR`, `ID`, `Norms`, `SampledProduct` or `Similar`, by the pipeline that made it. Names and
+    coordinates of a labelled matrix come with it where xarray is installed.
     """
+    from rnla.store.publishing import local_target
     from rnla.store.results import read_result
 
     result = read_result(checked_path(path, "path"))
@@ -54,7 +59,21 @@ def load(path: str | os.PathLike[str]) -> Loaded:
         msg = f"{path} is the result of pipeline {record['pipeline']!r}; rnla.load reads those of {', '.join(LOADERS)}"
         raise StoreError(msg)
     loaded: Loaded = LOADERS[record["pipeline"]](Parts(arrays, cost, record))
+    if isinstance(loaded, LABELLED) and "labels" in record:
+        return dataclasses.replace(loaded, labels=_labels(local_target(path), record["labels"]))
     return loaded
+
+
+def _labels(path: Path, sides: dict[str, str]) -> Labels | None:
+    """Names of the two sides and coordinates along them, as they lie in a result; None without xarray to read them."""
+    try:
+        import xarray
+    except ImportError:
+        return None
+    with xarray.open_zarr(path, chunks=None) as found:
+        stored = {name: side(name) for name in sides.values() if side(name) in found.coords}
+        known = {name: found.coords[other].load().rename({other: name}) for name, other in stored.items()}
+    return Labels(sides["rows"], sides["columns"], known.get(sides["rows"]), known.get(sides["columns"]))
 
 
 def _svd(found: Parts) -> SVD:

@@ -40,15 +40,14 @@ class NormsFile:
     objects: Objects
     shape: tuple[int, int]  # as stored
     metadata_digest: str
-    manifest_digest: str | None
+    chunks_digest: str | None  # of what the chunks held when they were looked at: their manifest, or sizes and times
     allow_missing: bool  # whether absent chunks are read as the fill value
     turned: bool  # the matrix is the transpose of what is stored
 
     @property
     def binding(self) -> str | None:
         """What tells that the store is as it was; None where nothing does."""
-        chunks = self.manifest_digest or self.objects.state()
-        return None if chunks is None else json.dumps([self.metadata_digest, chunks])
+        return None if self.chunks_digest is None else json.dumps([self.metadata_digest, self.chunks_digest])
 
     def load(self, along: Tall) -> tuple[Array, float] | None:
         """Squared norms of the columns (n,) and ||A||_F; those of the rows go to `along`. None: there are none."""

@@ -2,16 +2,16 @@
 
 The copy is made strip by strip, a strip being the rows that fit in memory. Where the chunks of the source are so tall
 that each would be read for many strips, the source is read once into pieces on disk that are as tall as a strip, and
-the strips are read from those: one read and one write more, whatever the chunks.
+the strips are read from those: one read and one write more, whatever the chunks. Sparse groups are copied by
+`rnla.store.recompress`.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,24 +19,24 @@ from typing import Any
 import numpy as np
 
 from rnla.arrays import Array, page_aligned, spelt_bytes
-from rnla.checks import integer
+from rnla.checks import integer, one_of
 from rnla.errors import DoesNotFitError, RequestError
 from rnla.store.chunks import Chunks
+from rnla.store.copying import CopyRequest, Count, Progress, Rechunked, ranges, write_manifest
 from rnla.store.layout import Layout, layout_of
-from rnla.store.manifest_file import MANIFEST_KEY, Manifest
-from rnla.store.objects import LocalObjects, Objects, write_file
-from rnla.store.places import Found, found_dense
+from rnla.store.manifest_file import Manifest
+from rnla.store.objects import LocalObjects, Objects
+from rnla.store.places import Found, FoundSparse, found_matrix
 from rnla.store.publishing import MARKER, check_target, local_target, publish
+from rnla.store.recompress import SIDES, Recompression, Side, recompression
 from rnla.store.stored import Stored, stored_of
-from rnla.store.writing import array_metadata, write_chunk, write_metadata, writing_errors
+from rnla.store.writing import array_metadata, checked_codec, write_chunk, write_metadata, writing_errors
 from rnla.sweeps.geometry import PANEL_BYTES
 from rnla.sweeps.retries import retried
 
 MEMORY_BYTES = 512 << 20
 THREADS = 2
 READS_LIMIT = 2.0  # reads of the source above which pieces on disk are cheaper
-
-Progress = Callable[[int, int], None]  # bytes done, bytes in all
 
 
 @dataclass(frozen=True)
@@ -48,17 +48,6 @@ class Cutting:
     piece_columns: int  # columns of a piece on disk; 0 when none are needed
     reads: float  # times each chunk of the source is read, on average
     memory_bytes: int  # held at once
-
-
-@dataclass(frozen=True)
-class Rechunked:
-    """A finished copy."""
-
-    path: str
-    chunks: tuple[int, int]
-    reads: float  # times the source was read
-    stages: int  # 1, or 2 with pieces on disk
-    manifest: str
 
 
 def cutting(layout: Layout, panel_bytes: int, memory_bytes: int, *, ranged: bool = False) -> Cutting:
@@ -109,10 +98,11 @@ def _reads(m: int, r: int, strip_rows: int) -> float:
     return touched / max(1, -(-m // r))
 
 
-def rechunk(
+def rechunk(  # noqa: PLR0913 - options are keywords
     source: Any,
     target: str | os.PathLike[str],
     *,
+    along: Side | None = None,
     panel_bytes: int = PANEL_BYTES,
     memory_bytes: int = MEMORY_BYTES,
     codec: str = "zstd",
@@ -120,14 +110,20 @@ def rechunk(
     allow_missing: bool = False,
     progress: Progress | None = None,
 ) -> Rechunked:
-    """Copy a matrix to panels of whole rows: Zarr v3, a crc32c on each chunk, and a manifest.
+    """Copy a matrix as it is swept best: Zarr v3, a crc32c on each chunk, and a manifest.
+
+    An array is copied to panels of whole rows; a sparse group, compressed along its longer side or the one asked for.
 
     Parameters
     ----------
-    codec
-        `zstd` or `none`; uncompressed panels are read several times faster and are larger.
+    along
+        For sparse groups: the side to compress along, "rows" (csr_matrix) or "columns" (csc_matrix).
+    panel_bytes
+        Size of a chunk of the copy, decoded; of a sparse group, of elements and indices together.
     memory_bytes
         Bound of the arrays held at once.
+    codec
+        `zstd` or `none`; uncompressed panels are read several times faster and are larger.
     overwrite
         Replace a store at `target` that rnla made.
 
@@ -136,28 +132,32 @@ def rechunk(
     DoesNotFitError, OutputExistsError, StorageFullError, IntegrityError
         The bound is too tight; the target is taken; the disk is full; the source is damaged.
     """
-    found = found_dense(source, "rechunk copies arrays. Write it anew, compressed along its longer side")
-    stored = stored_of(found, allow_missing=allow_missing)
-    chain, local = found.layout.chain, isinstance(found.objects, LocalObjects)
-    ranged = local and chain.plain and not chain.checksummed and not stored.verified
     panel_bytes, memory_bytes = (
         integer(size, name, least=1) for size, name in ((panel_bytes, "panel_bytes"), (memory_bytes, "memory_bytes"))
     )
-    plan = cutting(found.layout, panel_bytes, memory_bytes, ranged=ranged)
+    if along is not None:
+        one_of(along, "along", SIDES)
+    request = CopyRequest(panel_bytes, memory_bytes, checked_codec(codec), allow_missing)
+    found = found_matrix(source)
+    copy: Recompression | Panels
+    if isinstance(found, FoundSparse):
+        copy = recompression(found, along, request)
+    elif along is None:
+        copy = panels(found, request)
+    else:
+        msg = f"along={along!r}: only sparse groups are compressed along a side; an array is copied to panels of rows"
+        raise RequestError(msg)
     _check_elsewhere(found.objects, local_target(target))
     path = check_target(target, overwrite=overwrite)
     work = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
     try:
-        with writing_errors(path, stored.shape[0] * stored.shape[1] * stored.dtype.itemsize):
+        with writing_errors(path, copy.nbytes):
             work.mkdir(parents=True)
-            done = _Count(progress, (2 if plan.piece_columns else 1) * found.layout.nbytes)
-            pieces = _pieces(stored, plan, work / "pieces", done) if plan.piece_columns else stored
-            manifest = _panels(found, pieces, plan, work / "panels", codec, done)
-        publish(work / "panels", path, overwrite=overwrite)
+            made = copy.into(work / "copy", work / "pieces", Count(progress, copy.work_bytes))
+        publish(work / "copy", path, overwrite=overwrite)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    chunks = plan.panel_rows, max(1, stored.shape[1])
-    return Rechunked(str(path), chunks, plan.reads, 2 if plan.piece_columns else 1, manifest.digest)
+    return replace(made, path=str(path))
 
 
 def _check_elsewhere(objects: Objects, target: Path) -> None:
@@ -166,23 +166,44 @@ def _check_elsewhere(objects: Objects, target: Path) -> None:
         raise RequestError(msg)
 
 
-class _Count:
-    """Bytes copied so far, for a progress display."""
+@dataclass(frozen=True)
+class Panels:
+    """A copy of an array in panels of whole rows."""
 
-    def __init__(self, progress: Progress | None, total: int) -> None:
-        self.progress, self.total, self.done = progress, total, 0
+    found: Found
+    source: Stored
+    plan: Cutting
+    codec: str
 
-    def add(self, count: int) -> None:
-        self.done += count
-        if self.progress is not None:
-            self.progress(self.done, self.total)
+    @property
+    def nbytes(self) -> int:
+        """Size of the copy."""
+        return self.found.layout.nbytes
+
+    @property
+    def work_bytes(self) -> int:
+        """Bytes that are copied."""
+        return (2 if self.plan.piece_columns else 1) * self.nbytes
+
+    def into(self, folder: Path, pieces: Path, done: Count) -> Rechunked:
+        """Make the copy, through pieces on disk where they are cheaper."""
+        plan = self.plan
+        source = _pieces(self.source, plan, pieces, done) if plan.piece_columns else self.source
+        manifest = _panels(self.found, source, plan, folder, self.codec, done)
+        chunks = plan.panel_rows, max(1, source.shape[1])
+        return Rechunked(str(folder), chunks, plan.reads, 2 if plan.piece_columns else 1, manifest.digest)
 
 
-def _ranges(stop: int, step: int) -> Iterator[slice]:
-    return (slice(start, min(start + step, stop)) for start in range(0, stop, step))
+def panels(found: Found, request: CopyRequest) -> Panels:
+    """How an array is copied."""
+    source = stored_of(found, allow_missing=request.allow_missing)
+    chain, local = found.layout.chain, isinstance(found.objects, LocalObjects)
+    ranged = local and chain.plain and not chain.checksummed and not source.verified
+    plan = cutting(found.layout, request.panel_bytes, request.memory_bytes, ranged=ranged)
+    return Panels(found, source, plan, request.codec)
 
 
-def _pieces(source: Stored, plan: Cutting, folder: Path, done: _Count) -> Stored:
+def _pieces(source: Stored, plan: Cutting, folder: Path, done: Count) -> Stored:
     """The source in pieces of strip_rows x piece_columns, each chunk of the source read once."""
     (m, n), r = source.shape, source.chunks[0]
     shape = min(plan.strip_rows, m), plan.piece_columns
@@ -190,8 +211,8 @@ def _pieces(source: Stored, plan: Cutting, folder: Path, done: _Count) -> Stored
     write_metadata(folder, metadata)
     layout = layout_of((folder / "zarr.json").read_bytes(), str(folder))
     scratch = page_aligned(min(r, m) * plan.piece_columns * source.dtype.itemsize)
-    for rows in _ranges(m, r):
-        for columns in _ranges(n, plan.piece_columns):
+    for rows in ranges(m, r):
+        for columns in ranges(n, plan.piece_columns):
             block = retried(partial(source.read, rows, columns, scratch))
             _cut(block, rows.start, columns.start // plan.piece_columns, folder, layout)
             done.add(block.nbytes)
@@ -211,25 +232,21 @@ def _cut(block: Array, start: int, j: int, folder: Path, layout: Layout) -> None
         write_chunk(path, piece)
 
 
-def _panels(found: Found, source: Stored, plan: Cutting, folder: Path, codec: str, done: _Count) -> Manifest:
+def _panels(found: Found, source: Stored, plan: Cutting, folder: Path, codec: str, done: Count) -> Manifest:
     """The copy, strip by strip, and its manifest."""
     (m, n), chunks = source.shape, (plan.panel_rows, max(1, source.shape[1]))
     layout = _begun(found, chunks, folder, codec)
     scratch = page_aligned(min(plan.strip_rows, m) * n * source.dtype.itemsize)
     entries: list[tuple[int, int]] = []
     with ThreadPoolExecutor(THREADS) as pool:
-        for rows in _ranges(m, plan.strip_rows):
+        for rows in ranges(m, plan.strip_rows):
             strip = retried(partial(source.read, rows, slice(0, n), scratch))
             first = rows.start // plan.panel_rows
-            panels = [strip[part] for part in _ranges(len(strip), plan.panel_rows)]
+            panels = [strip[part] for part in ranges(len(strip), plan.panel_rows)]
             paths = [folder / layout.key(first + i, 0) for i in range(len(panels))]
             entries += pool.map(partial(_written, chunks, codec), paths, panels)
             done.add(strip.nbytes)
-    sizes, crc32c = np.array(entries, np.int64).reshape(-1, 2).T if n else np.zeros((2, 0), np.int64)
-    grid = layout.grid
-    manifest = Manifest(sizes.reshape(grid), crc32c.astype(np.uint32).reshape(grid), layout.digest)
-    write_file(folder / MANIFEST_KEY, [manifest.dumps()])
-    return manifest
+    return write_manifest(folder, layout, entries)
 
 
 def _begun(found: Found, chunks: tuple[int, int], folder: Path, codec: str) -> Layout:

@@ -19,7 +19,8 @@ from rnla.errors import IntegrityError
 from rnla.kernels.sparse import as_csr, csr_of
 from rnla.store.chunks import Chunks
 from rnla.store.manifest_file import joint_digest, loaded_manifest
-from rnla.store.objects import LocalObjects
+from rnla.store.norms_file import NormsFile
+from rnla.store.objects import LocalObjects, Objects
 from rnla.store.places import Found, FoundSparse, found_matrix
 from rnla.store.stored import Stored, cacheable_bytes, stored_of
 from rnla.sweeps.nonzeros import SparseGeometry, sparse_geometry
@@ -51,12 +52,27 @@ class Parts:
         """Stored bytes of an element with its column."""
         return self.data.layout.dtype.itemsize + self.indices.layout.dtype.itemsize
 
+    @property
+    def metadata_digest(self) -> str:
+        """One hash of the metadata of all three."""
+        return joint_digest(part.layout.digest for part in self.each) or ""
+
+    @property
+    def manifest_digest(self) -> str | None:
+        """One hash of their manifests; None unless each has one."""
+        return joint_digest(part.manifest_digest for part in self.each)
+
+    @property
+    def objects_digest(self) -> str | None:
+        """One hash of the names, sizes and times of their chunks; None where these are not known."""
+        return joint_digest(part.objects.state() for part in self.each)
+
 
 @dataclass(frozen=True)
 class StoredSparse:
     """An m x n sparse matrix in a store, or the transpose of one; pickles as a name, not as data."""
 
-    url: str
+    objects: Objects  # of the group
     encoding: str
     parts: Parts
     sides: tuple[int, int]  # rows (the compressed side) and columns
@@ -65,6 +81,11 @@ class StoredSparse:
 
     def __str__(self) -> str:
         return f"{self.encoding} at {self.url}"
+
+    @property
+    def url(self) -> str:
+        """Where the group is."""
+        return self.objects.url
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -95,7 +116,7 @@ class StoredSparse:
     @property
     def verified(self) -> bool:
         """Whether manifests vouch for every chunk that is read."""
-        return all(part.manifest_digest is not None for part in self.parts.each)
+        return self.parts.manifest_digest is not None
 
     @property
     def transient_bytes(self) -> int:
@@ -117,7 +138,6 @@ class StoredSparse:
     @property
     def identity(self) -> dict[str, Any]:
         """What the data is, as plain JSON; hashes are of those of the three vectors."""
-        states = [part.objects.state() for part in self.parts.each]
         return {
             "kind": "zarr sparse",
             "url": self.url,
@@ -126,11 +146,19 @@ class StoredSparse:
             "dtype": str(self.dtype),
             "nonzeros": self.parts.nonzeros,
             "zarr_format": self.parts.data.layout.zarr_format,
-            "metadata_digest": joint_digest([part.layout.digest for part in self.parts.each]),
-            "manifest": joint_digest([part.manifest_digest for part in self.parts.each]),
-            "objects_digest": None if self.verified else joint_digest(states),
+            "metadata_digest": self.parts.metadata_digest,
+            "manifest": self.parts.manifest_digest,
+            "objects_digest": None if self.verified else self.parts.objects_digest,
             "transposed": self.turned != self.encoding.startswith("csc"),
         }
+
+    @property
+    def norms_file(self) -> NormsFile:
+        """Where the norms of this matrix are kept, if they are: in the group, beside its three vectors."""
+        parts = self.parts
+        known = joint_digest([parts.metadata_digest, self.encoding, str(self.sides)]) or ""
+        chunks = parts.manifest_digest or parts.objects_digest
+        return NormsFile(self.objects, self.sides, known, chunks, self.allow_missing, self.turned)
 
     @property
     def transposed(self) -> StoredSparse:
@@ -163,7 +191,7 @@ class StoredSparse:
         room = (None, None) if scratch is None else (scratch[:first], scratch[first:])
         values = data.read(inside, ONE_COLUMN, room[0])[:, 0]
         columns = indices.read(inside, ONE_COLUMN, room[1])[:, 0]
-        self._check_columns(columns, pointers, rows)
+        self.check_columns(columns, inside.start, pointers, rows.start)
         values = values.astype(np.float32) if values.dtype == np.float16 else values  # scipy has no sparse float16
         columns = columns if columns.dtype in (np.int32, np.int64) else columns.astype(np.int64)
         return csr_of(values, columns, pointers - pointers[0], (rows.stop - rows.start, self.sides[1]))
@@ -171,17 +199,18 @@ class StoredSparse:
     def _pointers(self, rows: slice) -> Array:
         return row_pointers(self.parts, self.url, self.sides[0], rows)
 
-    def _check_columns(self, columns: Array, pointers: Array, rows: slice) -> None:
+    def check_columns(self, columns: Array, entry: int, pointers: Array, row: int = 0) -> None:
+        """Refuses columns beyond the matrix: those of elements `entry` on, in rows that begin as `pointers` says."""
         n = self.sides[1]
         if not columns.size or (int(columns.min()) >= 0 and int(columns.max()) < n):
             return
         at = int(np.flatnonzero((columns < 0) | (columns >= n))[0])
-        row = rows.start + int(np.searchsorted(pointers - pointers[0], at, side="right")) - 1
+        row += int(np.searchsorted(pointers, entry + at, side="right")) - 1
         side, other = ("column", "row") if self.encoding.startswith("csc") else ("row", "column")
-        entry = int(pointers[0]) + at
         msg = (
-            f"{self.url}: {side} {row} names {other} {int(columns[at])} (indices[{entry}]), and {other}s go from 0 to "
-            f"{n - 1}: the group is damaged, or its attribute shape is wrong. Restore it from a copy, or write it again"
+            f"{self.url}: {side} {row} names {other} {int(columns[at])} (indices[{entry + at}]), and {other}s go from "
+            f"0 to {n - 1}: the group is damaged, or its attribute shape is wrong. Restore it from a copy, or write it "
+            "again"
         )
         raise IntegrityError(msg)
 
@@ -217,7 +246,7 @@ def open_sparse(found: FoundSparse, *, allow_missing: bool = False, verify: bool
         parts.entry_bytes,
         chunk_bytes=_chunk_bytes(parts),
     )
-    return StoredSparse(found.objects.url, found.encoding, parts, sides, cut, turned=found.by_columns)
+    return StoredSparse(found.objects, found.encoding, parts, sides, cut, turned=found.by_columns)
 
 
 def parts_of(found: FoundSparse, *, allow_missing: bool = False, verify: bool = True) -> Parts:

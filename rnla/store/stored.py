@@ -95,8 +95,8 @@ class Stored:
     def norms_file(self) -> NormsFile:
         """Where the norms of this matrix are kept, if they are."""
         reader, layout = self.reader, self.reader.layout
-        known = layout.digest, reader.manifest_digest
-        return NormsFile(reader.objects, layout.shape, *known, reader.allow_missing, self.turned)
+        chunks = reader.manifest_digest or reader.objects.state()
+        return NormsFile(reader.objects, layout.shape, layout.digest, chunks, reader.allow_missing, self.turned)
 
     @property
     def transposed(self) -> Stored:

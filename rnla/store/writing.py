@@ -55,6 +55,14 @@ def _full(path: Path, needed_bytes: float, error: OSError) -> str:
     )
 
 
+def checked_codec(codec: str) -> str:
+    """A codec that rnla writes."""
+    if codec not in CODECS:
+        msg = f"codec={codec!r} is unknown; choose one of {', '.join(sorted(CODECS))}"
+        raise RequestError(msg)
+    return codec
+
+
 def array_metadata(
     shape: tuple[int, ...],
     dtype: DType,
@@ -65,9 +73,7 @@ def array_metadata(
     attributes: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The zarr.json of an array of rnla's."""
-    if codec not in CODECS:
-        msg = f"codec={codec!r} is unknown; choose one of {', '.join(sorted(CODECS))}"
-        raise RequestError(msg)
+    checked_codec(codec)
     endian = {"configuration": {"endian": "little"}} if np.dtype(dtype).itemsize > 1 else {}
     return {
         "zarr_format": 3,

@@ -10,6 +10,7 @@ import xarray
 
 import rnla
 from rnla.errors import RequestError, RnlaError
+from rnla.jobs.running import run_job
 from tests.backends import written
 
 M, N, K = 300, 40, 5
@@ -215,3 +216,31 @@ def test_sides_that_are_called_as_parts_of_a_result_get_an_underscore(tmp_path, 
             assert data[right].dims == ("mode", f"{dims[1]}_")
             assert data[f"{dims[1]}_"].values.tolist() == columns
             assert np.array_equal(data[right].values, np.asarray(getattr(found, right)))
+
+
+LOADED = {
+    "svd": lambda X, out: rnla.svd(X, K, out=out),
+    "pca": lambda X, out: rnla.pca(X, K, out=out),
+    "cur": lambda X, out: rnla.cur(X, K, out=out),
+    "id": lambda X, out: rnla.interpolative(X, K, two_sided=True, out=out),
+}
+
+
+@pytest.mark.parametrize("dims", [("cell", "gene"), ("row", "columns")], ids=str)
+@pytest.mark.parametrize("name", LOADED)
+def test_a_loaded_result_has_the_names_of_its_matrix(tmp_path, dims, name):
+    days = np.datetime64("2020-01-01", "ns") + np.arange(M).astype("m8[D]")
+    coords = {dims[0]: days, dims[1]: [f"gene {j}" for j in range(N)]}
+    made = LOADED[name](xarray.DataArray(A, dims=dims, coords=coords), tmp_path / "out.zarr")
+    found = rnla.load(tmp_path / "out.zarr")
+    assert found.to_xarray().drop_attrs().identical(made.to_xarray().drop_attrs())
+    if name in ("cur", "id"):
+        assert found.column_names.tolist() == [f"gene {j}" for j in found.columns]
+    assert rnla.load(tmp_path / "out.zarr").labels.rows == dims[0]
+
+
+def test_a_loaded_list_of_pairs_has_their_names(tmp_path):
+    twice = xarray.DataArray(np.repeat(A[:, :4], 2, axis=1), dims=("cell", "gene"), coords={"gene": list("abcdefgh")})
+    run_job("similarity", rnla.open(twice), tmp_path / "out.zarr", {"threshold": 0.999})
+    first, second = rnla.load(tmp_path / "out.zarr").names
+    assert sorted(zip(first, second, strict=True)) == [("a", "b"), ("c", "d"), ("e", "f"), ("g", "h")]

@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 import scipy.sparse
+import zarr
 
 import rnla
-from rnla.errors import IntegrityError, UnsupportedError
+from rnla.errors import IntegrityError, RequestError
 from rnla.store.manifest import MANIFEST_KEY
 from tests.backends import grouped
 from tests.tolerances import backward
@@ -63,7 +64,19 @@ def test_a_job_runs_on_the_path_of_a_group(command, tmp_path, cells, matrix):
     assert np.abs(rnla.load(tmp_path / "out.zarr").singular_values - s[:3]).max() <= backward("f8", SHAPE, s[0])
 
 
-def test_rechunk_of_a_group_is_refused(command, tmp_path, cells):
+def test_rechunk_turns_a_group_to_its_longer_side(command, tmp_path, cells, matrix):
     done = command("rechunk", cells, tmp_path / "b.zarr")
-    assert done.exit_code == UnsupportedError.exit_code
-    assert "sparse group" in done.stderr
+    assert done.exit_code == 0, done.stderr
+    assert "in a csr_matrix" in done.stdout
+    assert "its rows" in command("info", tmp_path / "b.zarr").stdout
+    assert "sound" in command("verify", tmp_path / "b.zarr").stdout
+    assert np.array_equal(rnla.open(tmp_path / "b.zarr").to_dask().compute(), matrix)
+    same = json.loads(command("rechunk", cells, tmp_path / "c.zarr", "--along", "columns", "--json").stdout)
+    assert (same["encoding"], same["stages"]) == ("csc_matrix", 1)
+
+
+def test_rechunk_compresses_no_array(command, tmp_path, matrix):
+    zarr.create_array(tmp_path / "a.zarr", data=matrix)
+    done = command("rechunk", tmp_path / "a.zarr", tmp_path / "b.zarr", "--along", "rows")
+    assert done.exit_code == RequestError.exit_code
+    assert "only sparse groups" in done.stderr
