@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import scipy.sparse
@@ -17,6 +17,10 @@ from rnla.sweeps.matrix import Labels, Matrix
 from rnla.sweeps.runners import Active
 from rnla.sweeps.source import Resident, Source
 from rnla.sweeps.transform import Missing, Transform
+
+if TYPE_CHECKING:
+    from rnla.store.sparse import StoredSparse
+    from rnla.store.stored import Stored
 
 
 def open_matrix(
@@ -34,7 +38,8 @@ def open_matrix(
     ----------
     place : str, Path, zarr.Array or Group, dask Array, numpy.ndarray, scipy.sparse array, xarray.DataArray or Matrix
         A path or URL (through fsspec) of a two-dimensional Zarr v2 or v3 array, or the array itself; or of a sparse
-        group as AnnData writes it (csr_matrix, csc_matrix), such as `cells.zarr/X`. Rows are samples.
+        group as AnnData writes it (csr_matrix, csc_matrix), such as `cells.zarr/X`. Rows are samples. A matrix in an
+        AnnData store (X, raw/X, layers/NAME) has the names of its cells and genes.
     missing : {"error", "mask", "impute-mean"}
         What to do with NaN and infinity: stop and say where they are; count them as zero (after centring), so that a
         column of nothing else is zero; or put the mean of their column in their place, which then must have one.
@@ -100,7 +105,8 @@ def _source(place: Any, *, allow_missing: bool, verify: bool) -> tuple[Source, L
     if isinstance(place, str | os.PathLike) or kind in {"zarr.Array", "zarr.Group"}:
         from rnla.store.sparse import open_place
 
-        return open_place(place, allow_missing=allow_missing, verify=verify), None
+        stored = open_place(place, allow_missing=allow_missing, verify=verify)
+        return stored, _names_beside(stored)
     if hasattr(place, "__array__"):
         return _source(np.asarray(place), allow_missing=allow_missing, verify=verify)
     msg = (
@@ -108,6 +114,14 @@ def _source(place: Any, *, allow_missing: bool, verify: bool) -> tuple[Source, L
         "array, a zarr.Array, dask.array.Array, numpy array, scipy.sparse array or xarray.DataArray"
     )
     raise UnsupportedError(msg)
+
+
+def _names_beside(stored: Stored | StoredSparse) -> Labels | None:
+    """Names of cells and genes, of a matrix in an AnnData store."""
+    from rnla.store.names import names_beside
+
+    rows, columns = names_beside(stored.objects, stored.shape)
+    return None if rows is None and columns is None else Labels("obs", "var", rows, columns)
 
 
 def _two_dimensional(array: Any) -> Any:

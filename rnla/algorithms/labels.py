@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+import scipy.sparse
+
 from rnla.sweeps.matrix import Labels
 
 TAKEN = frozenset(
@@ -33,14 +36,14 @@ def named(dimensions: tuple[str, ...], labels: Labels | None) -> tuple[str, ...]
 
 
 def coordinates(labels: Labels | None) -> dict[str, Any]:
-    """Coordinates along the two sides, by dimension name; those of several levels are left out."""
+    """Coordinates along the two sides, by dimension name; those of several levels, or too many, are left out."""
     if labels is None:
         return {}
     pairs = ((labels.rows, labels.row_coordinates), (labels.columns, labels.column_coordinates))
     return {
         side(name): values if side(name) == name else values.rename({name: side(name)})
         for name, values in pairs
-        if values is not None and len(getattr(values, "dims", (name,))) == 1
+        if values is not None and len(getattr(values, "dims", (name,))) == 1 and getattr(values, "few", True)
     }
 
 
@@ -50,9 +53,22 @@ def side(name: str) -> str:
 
 
 def dataset(arrays: Mapping[str, tuple[Any, tuple[str, ...]]], labels: Labels | None, attributes: Any) -> Any:
-    """Arrays as an xarray.Dataset with the matrix's names and coordinates."""
+    """Arrays as an xarray.Dataset with the matrix's names and coordinates; sparse ones, made dense."""
     import xarray
 
-    variables = {name: (named(dimensions, labels), values) for name, (values, dimensions) in arrays.items()}
-    found = {name: values for name, values in coordinates(labels).items() if name not in variables}
+    variables = {name: (named(dimensions, labels), _full(values)) for name, (values, dimensions) in arrays.items()}
+    found = {
+        name: values if isinstance(values, xarray.DataArray) else (values.dims, np.asarray(values))
+        for name, values in coordinates(labels).items()
+        if name not in variables
+    }
     return xarray.Dataset(variables, coords=found, attrs=attributes)
+
+
+def _full(values: Any) -> Any:
+    """A sparse array, or a Dask array of sparse blocks, as xarray takes it: dense."""
+    if scipy.sparse.issparse(values):
+        return values.toarray()
+    if scipy.sparse.issparse(getattr(values, "_meta", None)):
+        return values.map_blocks(lambda block: block.toarray(), dtype=values.dtype, meta=np.empty((0, 0), values.dtype))
+    return values

@@ -32,7 +32,7 @@ def _few(names: Any) -> str:
 
 def names(coordinates: Any, indices: Array) -> Array:
     """Names of lines; their indices where they have none."""
-    return indices if coordinates is None else np.asarray(coordinates)[indices]
+    return indices if coordinates is None else np.asarray(coordinates[indices])
 
 
 @dataclass(frozen=True, repr=False)

@@ -230,6 +230,12 @@ def _not_an_array(objects: Objects) -> StoreError | UnsupportedError:
             f"{objects.url}: this is a result of rnla's, not a matrix: `rnla show` prints it and `rnla verify` checks "
             f"it. To take one of its arrays as a matrix, name it: {objects.url}/{inside[0][0]}"
         )
+    if set(SPARSE_PARTS) <= {name for name, _ in inside}:
+        return StoreError(
+            f"{objects.url}: this group holds {', '.join(SPARSE_PARTS)} as a sparse matrix does, and lacks the "
+            "attributes that say which: encoding-type (csr_matrix or csc_matrix) and shape. Set them: "
+            f'zarr.open_group("{objects.url}").attrs.update({{"encoding-type": "csr_matrix", "shape": [m, n]}})'
+        )
     shown = ", ".join(f"{name} ({size})" for name, size in inside[:LISTED])
     more = f" and {len(inside) - LISTED} more" if len(inside) > LISTED else ""
     return StoreError(

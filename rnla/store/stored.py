@@ -16,7 +16,7 @@ from rnla.machine import group_memory
 from rnla.store.chunks import Chunks
 from rnla.store.manifest_file import loaded_manifest
 from rnla.store.norms_file import NormsFile
-from rnla.store.objects import LocalObjects
+from rnla.store.objects import LocalObjects, Objects
 from rnla.store.places import Found, found_dense
 
 
@@ -90,6 +90,11 @@ class Stored:
             "objects_digest": None if self.verified else self.reader.objects.state(),
             "transposed": self.turned,
         }
+
+    @property
+    def objects(self) -> Objects:
+        """What the matrix lies in."""
+        return self.reader.objects
 
     @property
     def norms_file(self) -> NormsFile:

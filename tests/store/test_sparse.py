@@ -372,3 +372,10 @@ def test_nothing_is_made_dense(tmp_path, solve, shape, method, kept):
     assert peak <= m * n * 4 / 3
     tall = plan.output_bytes + plan.scratch_bytes if kept == "memory" else 0  # then those are in memory too
     assert peak <= plan.peak_bytes - plan.base_bytes + tall
+
+
+def test_a_group_without_its_attributes_is_told_what_it_lacks(tmp_path):
+    group = grouped(scipy.sparse.csr_array, np.eye(5), tmp_path / "a.zarr")
+    del group.attrs["encoding-type"]
+    with pytest.raises(StoreError, match=r"lacks the attributes that say which: encoding-type .*and shape"):
+        rnla.open(tmp_path / "a.zarr")
