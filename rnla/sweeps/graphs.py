@@ -100,7 +100,8 @@ def run_on_cluster(client: Any, work: Work, progress: Progress) -> Partials:
             _blame_block(work, error, lambda block: client.compute(block).result())
         raise
     finally:
-        client.unsubscribe_topic(topic)
+        if client.status == "running":  # one that was closed meanwhile refuses
+            client.unsubscribe_topic(topic)
     return result
 
 

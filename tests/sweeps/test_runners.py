@@ -8,7 +8,7 @@ from dataclasses import replace
 import dask.array
 import numpy as np
 import pytest
-from distributed import Client
+from distributed import Client, LocalCluster
 
 import rnla
 import rnla.sweeps.graphs
@@ -91,11 +91,14 @@ def waiting(block):
 
 def test_a_client_that_is_closed_while_it_works_is_told():
     lazy = dask.array.from_array(A, chunks=(50, 13)).map_blocks(waiting, dtype="f8", meta=A[:0])
-    with started() as client:
+    with (
+        LocalCluster(processes=False, n_workers=1, dashboard_address="127.0.0.1:0") as cluster,
+        Client(cluster) as client,
+    ):
 
         def closing():
             assert BEGUN.wait(60)
-            client.close()
+            client.close()  # the cluster goes on: closing it would wait for the task that waits for this
             CLOSED.set()
 
         closer = threading.Thread(target=closing)
