@@ -58,13 +58,14 @@ def norms(A: Matrix, workspace: Workspace, *, keep: bool = False, name: str = "n
     into = workspace.tall(name, (A.shape[0], 1), np.dtype(np.float64), A.geometry.tall_rows)
     if (found := kept_norms(A, into)) is not None:
         return found
-    before = A.source.norms_file if keep else None  # type: ignore[attr-defined]
+    file = A.source.norms_file() if keep else None  # type: ignore[attr-defined]
+    before = file and file.binding()
     found = _exact(A, into) if of_integers(A) else _swept(A, into)
-    if before is not None:
-        if A.source.norms_file.binding != before.binding:  # type: ignore[attr-defined]
-            msg = f"{before.objects.url}: the store was written to while its norms were computed; run the same again"
+    if file is not None:
+        if before is None or file.binding() != before:
+            msg = f"{file.objects.url}: the store was written to while its norms were computed; run the same again"
             raise IntegrityError(msg)
-        before.save(*found)
+        file.save(before, *found)
     return found
 
 
@@ -72,7 +73,7 @@ def kept_norms(A: Matrix, into: Tall) -> Sides | None:
     """What is kept beside the store of A, if it still holds; the norms of the rows go to `into`."""
     if not keepable(A):
         return None
-    found = A.source.norms_file.load(into)  # type: ignore[attr-defined]
+    found = A.source.norms_file().load(into)  # type: ignore[attr-defined]
     return None if found is None else Sides(found[0], into, found[1])
 
 
@@ -86,7 +87,7 @@ def check_keepable(A: Matrix) -> None:
     if not keepable(A):
         msg = "keep=True: norms are kept beside a stored matrix as it is; this one is a view of it, or is not stored"
         raise RequestError(msg)
-    if A.source.norms_file.binding is None:  # type: ignore[attr-defined]
+    if A.source.norms_file().binding() is None:  # type: ignore[attr-defined]
         msg = (
             "keep=True: this place does not tell when its chunks change, so norms kept there could be of other data: "
             "take a fingerprint first (rnla fingerprint)"

@@ -103,7 +103,7 @@ def _told_input(given: Mapping[str, Any], name: str = "input") -> list[tuple[str
     if not given:
         return []
     shape = " x ".join(f"{size:,}" for size in given.get("shape", ()))
-    checked = "every chunk checked" if given.get("input_verified") else "not verified: it has no fingerprint"
+    checked = "every chunk read was checked" if given.get("input_verified") else "not verified: it has no fingerprint"
     rows = [(name, f"{given.get('url', 'in memory')}, {shape} {given.get('dtype', '')}; {checked}")]
     if (absent := given.get("absent_chunks", 0)) != 0:
         count = "not counted" if absent is None else counted(absent, "chunk")

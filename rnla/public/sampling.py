@@ -47,9 +47,9 @@ def norms(A: Any, *, keep: bool = False) -> Norms:
     A : Matrix, or anything that `rnla.open` takes
         m x n, real or complex.
     keep : bool
-        Keep the norms beside the store, as `rnla-norms.npz` and pieces of 8 MB, bound to its manifest (`rnla
-        fingerprint`), or without one to name, size and time of every chunk: this and other jobs then take them from
-        there without a read, until the store changes. Only for stored matrices as they are.
+        Keep the norms beside the store, as `rnla-norms.npz` and pieces of 8 MB, bound to name, size and time of every
+        chunk, and to its manifest where it has one (`rnla fingerprint`): this and other jobs then take them from there
+        without a read, until the store changes. Only for stored matrices as they are.
 
     Raises
     ------
@@ -57,6 +57,8 @@ def norms(A: Any, *, keep: bool = False) -> Norms:
         `keep` of a view, or of data that is not stored; nothing was read.
     OutputError
         The store cannot be written.
+    IntegrityError
+        The store was written to while its norms were computed; nothing is kept.
 
     Examples
     --------

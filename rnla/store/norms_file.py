@@ -1,5 +1,8 @@
 """Squared norms kept beside a stored matrix, bound to what the store held: a later job need not read it for them.
 
+What the store held is known by the hash of its metadata, by its manifest where it has one, and by name, size and time
+of every chunk where the place tells them: a manifest alone would say nothing of a chunk that was changed since.
+
 `rnla-norms.npz`, among the array's own objects, says what the norms are of; the norms lie in pieces of 8 MB,
 `rnla-norms.rows.0`, ..., written before it, so that neither side need fit in memory. A store that was changed since, a
 damaged piece or an unknown format make them absent, never an error: they are computed again.
@@ -10,7 +13,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -40,14 +43,15 @@ class NormsFile:
     objects: Objects
     shape: tuple[int, int]  # as stored
     metadata_digest: str
-    chunks_digest: str | None  # of what the chunks held when they were looked at: their manifest, or sizes and times
+    manifest_digest: str | None
+    state: Callable[[], str | None]  # hash of name, size and time of every chunk as it is now; None: not known here
     allow_missing: bool  # whether absent chunks are read as the fill value
     turned: bool  # the matrix is the transpose of what is stored
 
-    @property
     def binding(self) -> str | None:
-        """What tells that the store is as it was; None where nothing does."""
-        return None if self.chunks_digest is None else json.dumps([self.metadata_digest, self.chunks_digest])
+        """What the store holds at this moment, its chunks listed anew; None where nothing tells."""
+        known = self.manifest_digest, self.state()
+        return None if known == (None, None) else json.dumps([self.metadata_digest, *known])
 
     def load(self, along: Tall) -> tuple[Array, float] | None:
         """Squared norms of the columns (n,) and ||A||_F; those of the rows go to `along`. None: there are none."""
@@ -62,8 +66,8 @@ class NormsFile:
             return None
         return columns, float(head["frobenius"])
 
-    def save(self, columns: Array, along: Tall, frobenius: float) -> None:
-        """Keep the norms of the columns (n,), of the rows (m, 1), and ||A||_F.
+    def save(self, binding: str, columns: Array, along: Tall, frobenius: float) -> None:
+        """Keep the norms of the columns (n,), of the rows (m, 1), and ||A||_F of what the store held by `binding`.
 
         Raises
         ------
@@ -77,7 +81,7 @@ class NormsFile:
                 across = np.split(columns, range(PIECE, len(columns), PIECE))
                 facts: dict[str, Any] = {
                     "format": FORMAT,
-                    "binding": self.binding,
+                    "binding": binding,
                     "allow_missing": self.allow_missing,
                     "frobenius": frobenius,
                     self._side("columns"): np.array(self._written("columns", across), np.uint32),
@@ -107,7 +111,7 @@ class NormsFile:
         try:
             with np.load(io.BytesIO(raw.tobytes()), allow_pickle=False) as file:
                 head = {name: file[name] for name in file.files}
-            good = int(head["format"]) == FORMAT and str(head["binding"]) == self.binding
+            good = int(head["format"]) == FORMAT and str(head["binding"]) == self.binding()
             if not good or (bool(head["allow_missing"]) and not self.allow_missing):
                 raise _AbsentError
             wanted = {side: -(-size // PIECE) for side, size in zip(("rows", "columns"), self.shape, strict=True)}

@@ -62,8 +62,7 @@ class Parts:
         """One hash of their manifests; None unless each has one."""
         return joint_digest(part.manifest_digest for part in self.each)
 
-    @property
-    def objects_digest(self) -> str | None:
+    def state(self) -> str | None:
         """One hash of the names, sizes and times of their chunks; None where these are not known."""
         return joint_digest(part.objects.state() for part in self.each)
 
@@ -148,17 +147,16 @@ class StoredSparse:
             "zarr_format": self.parts.data.layout.zarr_format,
             "metadata_digest": self.parts.metadata_digest,
             "manifest": self.parts.manifest_digest,
-            "objects_digest": None if self.verified else self.parts.objects_digest,
+            "objects_digest": None if self.verified else self.parts.state(),
             "transposed": self.turned != self.encoding.startswith("csc"),
         }
 
-    @property
     def norms_file(self) -> NormsFile:
         """Where the norms of this matrix are kept, if they are: in the group, beside its three vectors."""
         parts = self.parts
         known = joint_digest([parts.metadata_digest, self.encoding, str(self.sides)]) or ""
-        chunks = parts.manifest_digest or parts.objects_digest
-        return NormsFile(self.objects, self.sides, known, chunks, self.allow_missing, self.turned)
+        manifest, missing = parts.manifest_digest, self.allow_missing
+        return NormsFile(self.objects, self.sides, known, manifest, parts.state, missing, self.turned)
 
     @property
     def transposed(self) -> StoredSparse:

@@ -96,12 +96,13 @@ class Stored:
         """What the matrix lies in."""
         return self.reader.objects
 
-    @property
     def norms_file(self) -> NormsFile:
         """Where the norms of this matrix are kept, if they are."""
         reader, layout = self.reader, self.reader.layout
-        chunks = reader.manifest_digest or reader.objects.state()
-        return NormsFile(reader.objects, layout.shape, layout.digest, chunks, reader.allow_missing, self.turned)
+        objects, manifest = reader.objects, reader.manifest_digest
+        return NormsFile(
+            objects, layout.shape, layout.digest, manifest, objects.state, reader.allow_missing, self.turned
+        )
 
     @property
     def transposed(self) -> Stored:

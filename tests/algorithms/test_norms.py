@@ -1,5 +1,6 @@
 """Squared norms: exact for integers, one read, and none where they are kept beside the store."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -12,8 +13,12 @@ from distributed import Client
 
 import rnla
 import rnla.store.norms_file
-from rnla.errors import OutputError, RequestError
+from rnla.algorithms.norms import norms
+from rnla.errors import IntegrityError, OutputError, RequestError
+from rnla.opening import open_matrix
 from rnla.store.manifest import fingerprint
+from rnla.sweeps.matrix import Meter
+from rnla.sweeps.source import Memory
 from tests.backends import BACKENDS, SPARSE, grouped
 from tests.faults import reads, watched
 from tests.matrices import random_of
@@ -176,6 +181,52 @@ def test_norms_of_another_store_or_damaged_ones_are_computed_again(store, spoil)
     assert np.allclose(np.asarray(found.columns), (A**2).sum(axis=0), rtol=LAYOUT)
     assert np.allclose(np.asarray(found.rows), (A**2).sum(axis=1), rtol=LAYOUT)
     assert rnla.norms(place).cost.passes == 0
+
+
+def stored_chunk(place):
+    """The file of some chunk of the elements."""
+    return next(file for file in sorted((elements(place) / "c").rglob("*")) if file.is_file())
+
+
+def lose_chunk(place):
+    stored_chunk(place).unlink()
+
+
+def flip_chunk(place):
+    file = stored_chunk(place)
+    file.write_bytes(bytes([file.read_bytes()[0] ^ 1]) + file.read_bytes()[1:])
+
+
+@pytest.mark.parametrize("spoil", [lose_chunk, flip_chunk])
+def test_norms_kept_of_chunks_that_were_changed_since_are_not_given(store, spoil):
+    place, A = store
+    rnla.norms(place, keep=True)
+    spoil(place)
+    if spoil is lose_chunk or (elements(place) / "rnla-manifest.npz").exists():
+        with pytest.raises(IntegrityError):
+            rnla.norms(place)
+    else:
+        found = rnla.norms(place)
+        assert found.cost.passes == 1
+        assert not np.array_equal(np.asarray(found.columns), (A.astype("f8") ** 2).sum(axis=0))
+
+
+def test_a_store_that_is_written_to_while_its_norms_are_computed_keeps_none(tmp_path):
+    place, told = tmp_path / "a.zarr", []
+    zarr.create_array(str(place), data=random_of("f4", (90, 40)), chunks=(20, 15), compressors=None)
+
+    def overwrite(count):
+        if not told:
+            told.append(count)
+            change_chunk(place)
+
+    A = dataclasses.replace(open_matrix(place), meter=Meter(progress=overwrite))
+    with pytest.raises(IntegrityError, match="written to while its norms were computed"):
+        norms(A, Memory(), keep=True)
+    assert told
+    assert not list(place.glob("rnla-norms*"))
+    found = rnla.norms(place, keep=True)
+    assert np.allclose(found.columns, (as_stored(place).astype("f8") ** 2).sum(axis=0), rtol=LAYOUT)
 
 
 def test_norms_of_what_is_missing_are_only_for_those_who_allow_it(tmp_path):
