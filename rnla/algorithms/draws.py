@@ -1,14 +1,19 @@
 """Draws of columns and rows by weights: which, how often, and the sampling matrix S that makes (A S)(S^T B) unbiased.
 
-With replacement (Drineas, Kannan and Mahoney 2006): index j with probability p_j = w_j / sum w in each of s draws,
-found by its place in the sums of tiles of 4096 weights and then inside the tile. Without: priority sampling (Duffield,
+With replacement (Drineas, Kannan and Mahoney 2006): index j with probability p_j = w_j / sum w in each of s draws. How
+many of them fall into each tile of 4096 weights is multinomial, and so is how many of those fall on each index, so that
+memory follows the terms that are drawn, however many draws there are. Without: priority sampling (Duffield,
 Lund and Thorup 2007; for products of matrices Daliri, Freire, Musco et al. 2023): the s largest of w_j / u_j, u_j
 uniform, each standing for 1 / min(1, w_j / tau), tau being the next largest. Weights are read in strips, never whole,
-and the random numbers belong to draws and indices: the same draw whatever the chunks.
+and random numbers belong to tiles and indices: the same draw whatever the chunks. Only ratios of weights matter: they
+are divided by a power of two near the largest.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -19,11 +24,15 @@ import scipy.sparse
 from rnla.arrays import Array
 from rnla.checks import integer
 from rnla.errors import RequestError
-from rnla.streams import TILE_ROWS, uniform_rows
+from rnla.kernels.dense import times_power
+from rnla.streams import TILE_ROWS, tile_generator, uniform_rows
 from rnla.sweeps.products import tall_rows
 from rnla.sweeps.source import Tall
 
 STRIP_ROWS = 64 * TILE_ROWS  # weights in memory at once
+HELD = 8 * STRIP_ROWS  # so many of a user's (16 MB) are computed once and held; more are read in strips, three times
+HELD = 8 * STRIP_ROWS  # so many of a user's (16 MB) are computed once and held; more are read in strips, three times
+MOST_DRAWN = 1 << 53  # draws: as many as float64 counts
 
 
 class Weights(Protocol):
@@ -69,6 +78,28 @@ class Standing:
         return tall_rows(self.tall, rows)[:, 0]
 
 
+@dataclass(frozen=True)
+class Scaled:
+    """2^power times other weights."""
+
+    weights: Weights
+    power: int
+
+    @property
+    def size(self) -> int:
+        """N."""
+        return self.weights.size
+
+    def strip(self, rows: slice) -> Array:
+        """Some of them."""
+        return times_power(self.weights.strip(rows), self.power)
+
+
+def scaled(weights: Weights, power: int) -> Weights:
+    """2^power times weights."""
+    return Scaled(weights, power) if power else weights
+
+
 @dataclass(frozen=True, repr=False)
 class Draws:
     """Indices that were drawn, each once, in order, and what each stands for."""
@@ -81,6 +112,7 @@ class Draws:
     count: int  # draws asked for
     replace: bool
     threshold: float = 0.0  # tau; 0: with replacement, or all were taken
+    least: float = 0.0  # of the keys w_j / u_j that were drawn; 0 with replacement
 
     @property
     def matrix(self) -> Any:
@@ -95,9 +127,21 @@ class Draws:
 
 def drawn(weights: Weights, count: int, *, replace: bool, seed: int, name: str = "draws") -> Draws:
     """Indices drawn by weights; none where all weights are zero."""
+    power = power_of(weights)
+    if power is None:
+        return _nothing(weights.size, count, replace=replace)
     if replace:
-        return _with_replacement(weights, count, seed, name)
-    return _by_priority(weights, count, seed, name)
+        return _with_replacement(scaled(weights, power), count, seed, name)
+    found = _by_priority(scaled(weights, power), count, seed, name)
+    with np.errstate(over="ignore"):
+        keys = np.ldexp([found.threshold, found.least], -power)
+    return dataclasses.replace(found, threshold=float(keys[0]), least=float(keys[1]))
+
+
+def power_of(weights: Weights) -> int | None:
+    """The power of two that brings the largest weight near 1, all being checked on the way; None: all are zero."""
+    largest = max(float(checked_strip(weights, rows).max()) for rows in strips(weights.size))
+    return -math.frexp(largest)[1] if largest else None
 
 
 def checked_weights(given: Any, name: str = "weights") -> Listed:
@@ -106,12 +150,16 @@ def checked_weights(given: Any, name: str = "weights") -> Listed:
     if len(found.shape) != 1 or np.dtype(found.dtype).kind not in "buif" or not found.shape[0]:
         msg = f"{name} must be real numbers in one dimension, at least one; this is {found.dtype} of {found.shape}"
         raise RequestError(msg)
-    return Listed(found)
+    return Listed(np.asarray(found) if found.shape[0] <= HELD else found)
 
 
 def checked_count(given: Any, name: str = "count") -> int:
     """A number of draws."""
-    return integer(given, name, least=1)
+    count = integer(given, name, least=1)
+    if count > MOST_DRAWN:
+        msg = f"{name}={count} must be at most 2^53"
+        raise RequestError(msg)
+    return count
 
 
 def strips(size: int, step: int = STRIP_ROWS) -> Iterator[slice]:
@@ -134,7 +182,7 @@ def tile_sums(weights: Weights) -> Array:
     """Sums of 4096 weights each; the last of what is left."""
     sums = []
     for rows in strips(weights.size):
-        found = checked_strip(weights, rows)
+        found = weights.strip(rows)
         padded = np.zeros(-(-found.size // TILE_ROWS) * TILE_ROWS)
         padded[: found.size] = found
         sums.append(padded.reshape(-1, TILE_ROWS).sum(axis=1))
@@ -143,36 +191,61 @@ def tile_sums(weights: Weights) -> Array:
 
 def entries_at(read: Callable[[slice], Array], indices: Array, size: int) -> Array:
     """Entries at sorted indices of a vector that is read by ranges: only tiles that hold some are read."""
-    found = []
-    for tile in np.unique(indices // TILE_ROWS).tolist():
-        first = tile * TILE_ROWS
-        inside = indices[indices // TILE_ROWS == tile] - first
-        found.append(read(slice(first, min(first + TILE_ROWS, size)))[inside])
+    found, tiles = [], indices // TILE_ROWS
+    edges = np.flatnonzero(np.diff(tiles, prepend=-1, append=-1)).tolist()
+    for start, stop in itertools.pairwise(edges):
+        first = int(tiles[start]) * TILE_ROWS
+        found.append(read(slice(first, min(first + TILE_ROWS, size)))[indices[start:stop] - first])
     return np.concatenate(found) if found else np.zeros(0)
 
 
 def _with_replacement(weights: Weights, count: int, seed: int, name: str) -> Draws:
     sums = tile_sums(weights)
-    edges = np.cumsum(sums)
-    total = float(edges[-1])
-    if total == 0.0:
-        return _nothing(weights.size, count, replace=True)
-    targets = np.sort(uniform_rows(seed, name, slice(0, count))) * total
-    tiles = np.minimum(np.searchsorted(edges, targets, side="right"), np.flatnonzero(sums)[-1])
-    places, found = [], []
-    for tile in np.unique(tiles):
-        rows = slice(int(tile) * TILE_ROWS, min((int(tile) + 1) * TILE_ROWS, weights.size))
-        inside = weights.strip(rows)
-        below = edges[tile - 1] if tile else 0.0
-        at = np.searchsorted(below + np.cumsum(inside), targets[tiles == tile], side="right")
-        at = np.minimum(at, np.flatnonzero(inside)[-1])  # the last sum may be a rounding less than the target
-        places.append(rows.start + at)
-        found.append(inside[at])
-    indices, first, counts = np.unique(np.concatenate(places), return_index=True, return_counts=True)
-    probabilities = np.concatenate(found)[first] / total
+    total = float(sums.sum())
+    shares = _multinomial(tile_generator(seed, f"{name}: tiles", 0), count, sums)
+    found = [
+        _in_strip(weights, rows, shares, seed, name) for rows in strips(weights.size) if shares[_tiles(rows)].any()
+    ]
+    indices, counts, kept = (np.concatenate(field) for field in zip(*found, strict=True))
+    probabilities = kept / total
     # E[(A S)(S^T B)] = sum_j E[c_j] / (s p_j) a_j b_j^T = A B
     scales = np.sqrt(counts / (count * probabilities))
     return Draws(indices, counts, probabilities, scales, weights.size, count, replace=True)
+
+
+def _tiles(rows: slice) -> slice:
+    """The tiles of a range of rows."""
+    return slice(rows.start // TILE_ROWS, -(-rows.stop // TILE_ROWS))
+
+
+def _in_strip(weights: Weights, rows: slice, shares: Array, seed: int, name: str) -> tuple[Array, Array, Array]:
+    """Indices drawn from a strip, how often each, and their weights: (u,), (u,), (u,)."""
+    tiles = range(*_tiles(rows).indices(len(shares)))
+    inside, counts = weights.strip(rows), np.zeros(rows.stop - rows.start, np.int64)
+    for tile in tiles:
+        if shares[tile]:
+            here = slice((tile - tiles.start) * TILE_ROWS, (tile - tiles.start + 1) * TILE_ROWS)
+            counts[here] = _in_tile(inside[here], int(shares[tile]), tile_generator(seed, name, tile))
+    (at,) = np.nonzero(counts)
+    return rows.start + at, counts[at], inside[at]
+
+
+def _in_tile(weights: Array, count: int, generator: np.random.Generator) -> Array:
+    """How often each index of a tile is drawn; few draws are cheaper one by one."""
+    if count > TILE_ROWS:
+        return _multinomial(generator, count, weights)
+    edges = np.cumsum(weights)
+    at = np.searchsorted(edges, generator.random(count) * edges[-1], side="right")
+    at = np.minimum(at, np.flatnonzero(weights)[-1])  # rounding may carry a target to the last sum
+    return np.bincount(at, minlength=weights.size)
+
+
+def _multinomial(generator: np.random.Generator, count: int, weights: Array) -> Array:
+    """How often each is drawn; what has weight zero, never."""
+    (there,) = np.nonzero(weights)
+    found = np.zeros(weights.size, np.int64)
+    found[there] = generator.multinomial(count, weights[there] / weights.sum())
+    return found
 
 
 class _Leaders(NamedTuple):
@@ -191,23 +264,20 @@ class _Leaders(NamedTuple):
 def _by_priority(weights: Weights, count: int, seed: int, name: str) -> Draws:
     leaders = _Leaders(np.zeros(0), np.zeros(0, np.int64), np.zeros(0))
     for rows in strips(weights.size):
-        found = checked_strip(weights, rows)
+        found = weights.strip(rows)
         keys = found / (1.0 - uniform_rows(seed, name, rows))  # w_j / u_j with u_j in (0, 1]
         least = leaders.keys[-1] if leaders.keys.size > count else 0.0
         seen = np.flatnonzero(keys > least)
         both = zip(leaders, (keys[seen], rows.start + seen, found[seen]), strict=True)
         leaders = _Leaders(*(np.concatenate(pair) for pair in both)).largest(count + 1)
-    if not leaders.keys.size:
-        return _nothing(weights.size, count, replace=False)
     threshold = float(leaders.keys[count]) if leaders.keys.size > count else 0.0
     taken = leaders.largest(count)
     order = np.argsort(taken.indices)
     indices, kept = taken.indices[order], taken.weights[order]
     chances = np.minimum(1.0, kept / threshold) if threshold else np.ones(kept.size)
     once = np.ones(indices.size, np.int64)
-    return Draws(
-        indices, once, chances, 1.0 / np.sqrt(chances), weights.size, count, replace=False, threshold=threshold
-    )
+    scales, least = 1.0 / np.sqrt(chances), float(taken.keys[-1])
+    return Draws(indices, once, chances, scales, weights.size, count, False, threshold, least)  # noqa: FBT003 - a field
 
 
 def _nothing(size: int, count: int, *, replace: bool) -> Draws:

@@ -3,27 +3,32 @@
 B is read first: B G with a Gaussian G of l columns comes with its norms, and A (B G) with those of A, so that
 ||A B G||_F^2 / l is an unbiased estimate of ||A B||_F^2, and later probes tell the error of any approximation of A B.
 Each matrix is swept along its longer side. When B is A^T, both are one matrix and one read gives both.
+
+All this is known of 2^a A and 2^b B, a and b being powers that bring their Frobenius norms near 1 (0 for most data):
+squares of norms, and products of them, then neither overflow nor vanish.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnla.algorithms.draws import Listed, Standing, Weights, strips
+from rnla.algorithms.draws import Draws, Listed, Standing, Weights, scaled, strips
 from rnla.algorithms.norms import kept_norms
 from rnla.algorithms.planning import oriented
 from rnla.arrays import Array, accumulator_dtype
 from rnla.errors import RequestError
+from rnla.kernels.dense import times_power
 from rnla.streams import normal
 from rnla.sweeps.matrix import Matrix
 from rnla.sweeps.products import ColumnNorms, Gram, Left, Product, Right, RowNorms
-from rnla.sweeps.sampled import Distance
-from rnla.sweeps.settling import settled_by_moments
+from rnla.sweeps.sampled import Distance, Rescaled
+from rnla.sweeps.settling import in_range, unit_power
 from rnla.sweeps.sketches import Normal
-from rnla.sweeps.source import ResidentTall, Tall, Workspace
+from rnla.sweeps.source import ResidentTall, Source, Tall, Workspace
 
 PROBES = 20
 PROBE_NAME = "probes of a product"
@@ -32,41 +37,52 @@ FLOAT = np.dtype(np.float64)
 
 @dataclass(frozen=True)
 class Inner:
-    """What the first read tells."""
+    """What the first read tells of 2^a A and 2^b B."""
 
     left: Weights  # (N,) squared norms of the columns of A
     right: Weights  # (N,) squared norms of the rows of B
+    powers: tuple[int, int] = (0, 0)  # a, b
     BG: Tall | None = None  # (N, l)
     ABG: Tall | None = None  # (m, l)
     energy: float | None = None  # estimate of ||A B||_F^2
 
 
-def settled(A: Matrix) -> Matrix:
-    """The view with its own means known; they take a read."""
-    if A.own_means:
-        return settled_by_moments(A.T).T
-    return settled_by_moments(A)
+class _Side(NamedTuple):
+    """What a read tells of one matrix, times 2^power."""
+
+    norms: Weights
+    probes: Tall | None
+    power: int
+    energy: float | None = None
 
 
 def twins(A: Matrix, B: Matrix) -> bool:
     """Whether B is A^T, real, and seen in the same way."""
     if A.shape != B.shape[::-1] or type(A.source) is not type(B.source) or "c" in {A.dtype.kind, B.dtype.kind}:
         return False
+    pending = A.centring or A.scaling or A.transform.missing == "impute-mean"  # means of columns, or of rows
+    if (A.centring, A.scaling) != (B.centring, B.scaling) or (pending and A.axis == B.axis):
+        return False
     ours, theirs = A.transform, B.transform.transposed
     names = ("centre", "row_centre", "scale", "weights", "fill")
     alike = all(_same(getattr(ours, name), getattr(theirs, name)) for name in names)
-    return alike and ours.missing == theirs.missing and A.source.identity == B.T.source.identity
+    return alike and ours.missing == theirs.missing and _one_source(A.source, B.source.transposed)
 
 
 def _same(a: Any, b: Any) -> bool:
     return a is b or (a is not None and b is not None and np.array_equal(a, b))
 
 
+def _one_source(a: Source, b: Source) -> bool:
+    """Whether two sources give the same data: stores by their name and metadata, others by what they hold."""
+    return bool(a == b) if hasattr(a, "url") else a.identity == b.identity
+
+
 def measured(A: Matrix, B: Matrix, workspace: Workspace, seed: int, *, probing: bool) -> Inner:
     """Norms, and probes if they are wanted: one read of each."""
-    right, BG = _right(B, workspace, seed, probing=probing)
-    left, ABG, energy = _left(A, BG, workspace)
-    return Inner(left, right, BG, ABG, energy)
+    right = _right(B, workspace, seed, probing=probing)
+    left = _left(A, right.probes, workspace)
+    return Inner(left.norms, right.norms, (left.power, right.power), right.probes, left.probes, left.energy)
 
 
 def measured_twin(A: Matrix, workspace: Workspace, seed: int, *, probing: bool) -> Inner:
@@ -75,27 +91,43 @@ def measured_twin(A: Matrix, workspace: Workspace, seed: int, *, probing: bool) 
     G = normal(seed, PROBE_NAME, view.shape[1], PROBES)
     if turned:  # swept by the rows of A^T
         into, BG = _tall(view, workspace, "norms", 1), _tall(view, workspace, "BG", PROBES)
+        products: list[Product] = [Right(G, BG), Gram(G)] if probing else []  # A^T G, A A^T G
+        answers, done, more = _swept(view, A, RowNorms(into), *products)
+        norms = scaled(Standing(into), 2 * more)
         if not probing:
-            view.sweep(RowNorms(into))
-            return Inner(Standing(into), Standing(into))
-        _, _, ABG = view.sweep(RowNorms(into), Right(G, BG), Gram(G))  # A^T G, A A^T G
-        return Inner(Standing(into), Standing(into), BG, ResidentTall(ABG), _energy(ABG))
-    norms, *rest = view.sweep(ColumnNorms(), *([Gram(G)] if probing else []))
+            return Inner(norms, norms, (done + more,) * 2)
+        ABG = ResidentTall(times_power(answers[2], 2 * more))
+        return Inner(norms, norms, (done + more,) * 2, _rescaled(BG, more), ABG, _energy(ABG.array))
+    answers, done, more = _swept(view, A, ColumnNorms(), *([Gram(G)] if probing else []))
+    norms = Listed(times_power(answers[0], 2 * more))
     # ||A^T A G||^2 / l estimates ||A^T A||_F^2 = ||A A^T||_F^2
-    return Inner(Listed(norms), Listed(norms), energy=_energy(rest[0]) if rest else None)
+    energy = _energy(times_power(answers[1], 2 * more)) if probing else None
+    return Inner(norms, norms, (done + more,) * 2, energy=energy)
 
 
-def kept(A: Matrix, workspace: Workspace, name: str) -> Weights | None:
-    """Squared norms of the columns of A as they are kept beside its store."""
+def _swept(view: Matrix, A: Matrix, *products: Product) -> tuple[tuple[Any, ...], int, int]:
+    """A sweep of 2^done times the view of A, and `more`, the power that its answers lack."""
+    answers, tally, used = in_range(view, *products)
+    done = math.frexp(used.transform.unit / view.transform.unit)[1] - 1
+    return answers, done, unit_power(math.sqrt(tally.energy), A.dtype)
+
+
+def _rescaled(tall: Tall, power: int) -> Tall:
+    return Rescaled(tall, power) if power else tall
+
+
+def kept(A: Matrix, workspace: Workspace, name: str) -> tuple[Weights, int] | None:
+    """Squared norms of the columns of 2^a A as they are kept beside its store, and a."""
     view, turned = oriented(A)
     into = workspace.tall(name, (view.shape[0], 1), FLOAT, view.geometry.tall_rows)
     found = kept_norms(view, into)
     if found is None:
         return None
-    return Standing(into) if turned else Listed(found.across)
+    power = unit_power(found.frobenius, A.dtype)
+    return scaled(Standing(into) if turned else Listed(found.across), 2 * power), power
 
 
-def _right(B: Matrix, workspace: Workspace, seed: int, *, probing: bool) -> tuple[Weights, Tall | None]:
+def _right(B: Matrix, workspace: Workspace, seed: int, *, probing: bool) -> _Side:
     """Squared norms of the rows of B, and B G."""
     view, turned = _wide(B)
     p = B.shape[1]
@@ -106,16 +138,17 @@ def _right(B: Matrix, workspace: Workspace, seed: int, *, probing: bool) -> tupl
         if probing:
             BG = _tall(view, workspace, "BG", PROBES)
             products.append(Right(normal(seed, PROBE_NAME, p, PROBES), BG))
-        view.sweep(*products)
-        return Standing(into), BG
+        _, done, more = _swept(view, B, *products)
+        return _Side(scaled(Standing(into), 2 * more), BG and _rescaled(BG, more), done + more)
     products = [ColumnNorms()]
     if probing:
         products.append(Left(Normal(seed, PROBE_NAME, (p, PROBES))))  # G^T B^T = (B G)^T
-    norms, *rest = view.sweep(*products)
-    return Listed(norms), ResidentTall(np.ascontiguousarray(rest[0].T)) if rest else None
+    (norms, *rest), done, more = _swept(view, B, *products)
+    probes = ResidentTall(times_power(np.ascontiguousarray(rest[0].T), more)) if rest else None
+    return _Side(Listed(times_power(norms, 2 * more)), probes, done + more)
 
 
-def _left(A: Matrix, BG: Tall | None, workspace: Workspace) -> tuple[Weights, Tall | None, float | None]:
+def _left(A: Matrix, BG: Tall | None, workspace: Workspace) -> _Side:
     """Squared norms of the columns of A, A (B G), and ||A B G||_F^2 / l."""
     view, turned = _wide(A)
     products: list[Product]
@@ -124,17 +157,19 @@ def _left(A: Matrix, BG: Tall | None, workspace: Workspace) -> tuple[Weights, Ta
         products = [RowNorms(into)]
         if BG is not None:
             products.append(Left(BG, conjugate=False))  # (B G)^T A^T = (A B G)^T
-        _, *rest = view.sweep(*products)
+        (_, *rest), done, more = _swept(view, A, *products)
+        norms = scaled(Standing(into), 2 * more)
         if BG is None:
-            return Standing(into), None, None
-        return Standing(into), ResidentTall(np.ascontiguousarray(rest[0].T)), _energy(rest[0])
+            return _Side(norms, None, done + more)
+        probes = times_power(np.ascontiguousarray(rest[0].T), more)
+        return _Side(norms, ResidentTall(probes), done + more, _energy(probes))
     if BG is None:
-        (norms,) = view.sweep(ColumnNorms())
-        return Listed(norms), None, None
-    X = whole(BG)
-    ABG = _tall(view, workspace, "ABG", PROBES)
-    norms, _, energy = view.sweep(ColumnNorms(), Right(X, ABG), Distance(X))
-    return Listed(norms), ABG, energy / PROBES
+        (found,), done, more = _swept(view, A, ColumnNorms())
+        return _Side(Listed(times_power(found, 2 * more)), None, done + more)
+    X, ABG = whole(BG), _tall(view, workspace, "ABG", PROBES)
+    (found, _, energy), done, more = _swept(view, A, ColumnNorms(), Right(X, ABG), Distance(X))
+    norms = Listed(times_power(found, 2 * more))
+    return _Side(norms, _rescaled(ABG, more), done + more, math.ldexp(energy, 2 * more) / PROBES)
 
 
 def _wide(A: Matrix) -> tuple[Matrix, bool]:
@@ -200,6 +235,24 @@ class Spread:
 
     terms: int  # that are not zero
     second_moment: float  # D = sum w sum |a_j|^2 |b_j|^2 / w_j: E||C||_F^2 of one draw, C = a_j b_j^T / p_j
+
+
+def priority_variance(outer: Outer, draws: Draws) -> float:
+    """sum_j |a_j|^2 |b_j|^2 max(tau_j / w_j - 1, 0) over all terms, whose mean over draws is E||A B - C||_F^2.
+
+    Given the other numbers, term j is drawn when w_j / u_j is among the s largest: above tau_j, the s-th largest of the
+    others, so with probability min(1, w_j / tau_j). For a term that was drawn tau_j is the threshold, for any other
+    the least key that was drawn.
+    """
+    total = 0.0
+    for rows in strips(outer.size):
+        weights, squares = outer.strip(rows), outer.squares(rows)
+        keys = np.full(weights.size, draws.least)
+        first, last = np.searchsorted(draws.indices, [rows.start, rows.stop])
+        keys[draws.indices[first:last] - rows.start] = draws.threshold
+        there = weights > 0
+        total += float((squares[there] * np.maximum(keys[there] / weights[there] - 1.0, 0.0)).sum())
+    return total
 
 
 def spread(outer: Outer) -> Spread:

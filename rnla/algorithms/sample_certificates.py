@@ -6,7 +6,6 @@ draw as probes measured it. Of similar pairs every cosine is exact, and only tha
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -38,11 +37,11 @@ class NormsCertificate(Certified):
 class ProductCertificate(Certified):
     """How far (A S)(S^T B) is from A B: on average over draws, at most, and for the draw that was made."""
 
-    expected_squared_error: float  # E||A B - C||_F^2
-    error_bound: float | None  # it is at most this, whatever ||A B||_F; None: one draw without replacement has none
-    measured_squared_error: float | None  # of this draw, by probes; None: no probes went with the first read
+    expected_error: float  # (E||A B - C||_F^2)^1/2
+    expected_error_bound: float | None  # it is at most this, whatever ||A B||_F; None: one draw, without replacement
+    measured_error: float | None  # of this draw, by probes; None: they do not measure it (see docs/sampling.md)
     norm_estimate: float  # of ||A B||_F
-    expected_relative_error: float | None  # (E||A B - C||_F^2)^1/2 / ||A B||_F; None where the norm is not known
+    expected_relative_error: float | None  # over ||A B||_F; None where the norm is not known
     terms: int  # N, of which so many are drawn
     draws: int
     different: int  # indices that were drawn
@@ -58,15 +57,15 @@ class ProductCertificate(Certified):
     @property
     def measured_relative_error(self) -> float | None:
         """The error of this draw over ||A B||_F."""
-        if self.measured_squared_error is None or self.norm_estimate == 0:
+        if self.measured_error is None or self.norm_estimate == 0:
             return None
-        return math.sqrt(self.measured_squared_error) / self.norm_estimate
+        return self.measured_error / self.norm_estimate
 
     @property
     def summary(self) -> list[tuple[str, str]]:
         """Names and values, as they are printed."""
         relative, measured = self.expected_relative_error, self.measured_relative_error
-        bound = "none" if self.error_bound is None else f"{math.sqrt(self.error_bound):.6g}"
+        bound = "none" if self.expected_error_bound is None else f"{self.expected_error_bound:.6g}"
         known = "not known" if relative is None else f"{relative:.4g}"
         return [
             ("expected relative error", f"{known}  of ||A B||_F = {self.norm_estimate:.6g}, estimated"),

@@ -16,6 +16,7 @@ from rnla.algorithms.sampling import Estimates
 from rnla.arrays import Array, wide
 from rnla.checks import array_of_numbers, share
 from rnla.errors import RequestError
+from rnla.kernels.dense import times_power
 from rnla.tables import html_table
 
 
@@ -23,10 +24,10 @@ def certified(known: Estimates, draws: Draws, tolerance: float | None, needed: i
     """The certificate of a sampled product."""
     relative = known.relative if math.isfinite(known.relative) else None
     return ProductCertificate(
-        expected_squared_error=known.expected,
-        error_bound=known.bound if math.isfinite(known.bound) else None,
-        measured_squared_error=known.measured,
-        norm_estimate=math.sqrt(known.energy),
+        expected_error=known.length(known.expected),
+        expected_error_bound=known.length(known.bound) if math.isfinite(known.bound) else None,
+        measured_error=None if known.measured is None else known.length(known.measured),
+        norm_estimate=known.length(known.energy),
         expected_relative_error=relative,
         terms=draws.size,
         draws=draws.count,
@@ -51,15 +52,10 @@ class SampledProduct:
 
     value: Any  # (m, p) Dask array
     draws: Draws
-    expected_squared_error: float  # E||A B - value||_F^2 over draws
+    certificate: ProductCertificate
     cost: Cost
-    error_bound: float  # the expected squared error is at most this, whatever ||A B||_F
-    norm_estimate: float  # of ||A B||_F
-    measured_squared_error: float | None  # of this draw, by probes; None: no probes went with the first read
     left: Any  # (m, u) A S, Dask array
     right: Any  # (p, u) (S^T B)^T, Dask array
-    tolerance: float | None = None  # relative error asked for
-    needed: int | None = None  # draws that it needs, by the estimate of ||A B||_F
     record: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -68,19 +64,36 @@ class SampledProduct:
         return self.draws.probabilities
 
     @property
-    def relative_error(self) -> float:
-        """(E||A B - value||_F^2)^1/2 / ||A B||_F, the norm as it is estimated."""
-        if self.expected_squared_error == 0.0:
-            return 0.0
-        return math.sqrt(self.expected_squared_error) / self.norm_estimate if self.norm_estimate > 0 else math.inf
+    def expected_squared_error(self) -> float:
+        """E||A B - value||_F^2 over draws."""
+        return self.certificate.expected_error**2
 
     @property
-    def certificate(self) -> ProductCertificate:
-        """What is certain of the error."""
-        known = Estimates(
-            self.expected_squared_error, self.error_bound, self.norm_estimate**2, self.measured_squared_error
-        )
-        return certified(known, self.draws, self.tolerance, self.needed)
+    def error_bound(self) -> float:
+        """The expected squared error is at most this, whatever ||A B||_F."""
+        bound = self.certificate.expected_error_bound
+        return math.inf if bound is None else bound**2
+
+    @property
+    def measured_squared_error(self) -> float | None:
+        """||A B - value||_F^2 of this draw, by probes; None where they do not measure it."""
+        return None if self.certificate.measured_error is None else self.certificate.measured_error**2
+
+    @property
+    def norm_estimate(self) -> float:
+        """Of ||A B||_F."""
+        return self.certificate.norm_estimate
+
+    @property
+    def relative_error(self) -> float:
+        """(E||A B - value||_F^2)^1/2 / ||A B||_F, the norm as it is estimated; infinite where that is 0."""
+        relative = self.certificate.expected_relative_error
+        return math.inf if relative is None else relative
+
+    @property
+    def needed(self) -> int | None:
+        """Draws that the tolerance needs, by the estimate of ||A B||_F."""
+        return self.certificate.needed
 
     @property
     def status(self) -> str:
@@ -92,8 +105,9 @@ class SampledProduct:
 
         Each draw gives an estimate of an entry, a_ij b_jk / p_j; the interval is their mean and its standard error,
         times the quantile of Student's t with (draws - 1) degrees of freedom. Without replacement the variance is that
-        of priority sampling. Both rest on the central limit theorem: where a few rarely drawn terms make up an entry,
-        the interval is too narrow. Of complex entries, intervals are those of the real and the imaginary part.
+        of priority sampling as the terms that were drawn tell it, but at least the mean over all entries, which all
+        terms tell. Both rest on the central limit theorem: where a few rarely drawn terms make up an entry, the
+        interval is too narrow. Of complex entries, intervals are those of the real and the imaginary part.
 
         Parameters
         ----------
@@ -122,8 +136,11 @@ class SampledProduct:
     def _radius(self, terms: Array, level: float) -> Array:
         """Half the length of the intervals: (e, u) -> (e,)."""
         draws, u = self.draws, terms.shape[1]
-        if not draws.indices.size:
+        largest = float(np.abs(terms).max(initial=0.0))
+        if not draws.indices.size or not largest:
             return np.zeros(len(terms))
+        power = -math.frexp(largest)[1]  # squares of the terms stay in range
+        terms = times_power(terms, power)
         count = draws.count if draws.replace else u
         if draws.replace:
             each = terms * (count / draws.counts)  # what one draw of j says of the entry
@@ -132,11 +149,12 @@ class SampledProduct:
             with np.errstate(divide="ignore", invalid="ignore"):
                 variance = squares / (count * np.float64(count - 1)) if count > 1 else np.full(len(terms), np.inf)
         else:
-            variance = (terms**2 * (1.0 - draws.probabilities)).sum(axis=1)
+            of_all = math.ldexp(self.certificate.expected_error, power) ** 2 / math.prod(self.value.shape)
+            variance = np.maximum((terms**2 * (1.0 - draws.probabilities)).sum(axis=1), of_all)
             if count == 1 and draws.threshold:
                 variance = np.full(len(terms), np.inf)
         quantile = float(scipy.stats.t.ppf((1 + level) / 2, max(1, count - 1)))
-        return np.asarray(quantile * np.sqrt(variance))
+        return times_power(quantile * np.sqrt(variance), -power)
 
     def _checked(self, places: Any, name: str, side: int) -> Array:
         found, size = array_of_numbers(places, name), self.value.shape[side]
@@ -149,18 +167,9 @@ class SampledProduct:
     def summary(self) -> list[tuple[str, str]]:
         """Names and values, as they are printed."""
         how = "with" if self.draws.replace else "without"
-        found = "not measured"
-        if self.measured_squared_error is not None and self.norm_estimate > 0:
-            found = f"{math.sqrt(self.measured_squared_error) / self.norm_estimate:.4g}"
         (m, p), N = self.value.shape, self.draws.size
-        return [
-            ("product", f"{m:,} x {N:,} times {N:,} x {p:,}"),
-            ("draws", f"{self.draws.count:,} {how} replacement, {self.draws.indices.size:,} different"),
-            ("expected relative error", f"{self.relative_error:.4g}"),
-            ("of this draw, by probes", found),
-            ("cost", f"{self.cost.told}"),
-            ("status", self.status),
-        ]
+        size = ("product", f"{m:,} x {N:,} times {N:,} x {p:,}, {how} replacement")
+        return [size, *self.certificate.summary[:-1], ("cost", f"{self.cost.told}"), ("status", self.status)]
 
     def __repr__(self) -> str:
         (m, p), d = self.value.shape, self.draws

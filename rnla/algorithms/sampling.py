@@ -12,23 +12,36 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.special
 
-from rnla.algorithms.draws import Draws, Listed, checked_count, checked_weights, drawn, entries_at
-from rnla.algorithms.inner import PROBES, Inner, Outer, Spread, kept, measured, measured_twin, settled, spread, twins
+from rnla.algorithms.draws import Draws, Listed, checked_count, checked_weights, drawn, entries_at, power_of, scaled
+from rnla.algorithms.inner import (
+    PROBES,
+    Inner,
+    Outer,
+    Spread,
+    kept,
+    measured,
+    measured_twin,
+    priority_variance,
+    spread,
+    twins,
+)
 from rnla.algorithms.planning import oriented
-from rnla.arrays import Array
+from rnla.arrays import Array, DType
 from rnla.checks import flag, integer, share
-from rnla.errors import RequestError
+from rnla.errors import OverflowedError, RequestError
 from rnla.kernels.blas import single_blas_thread
+from rnla.kernels.dense import times_power
 from rnla.sweeps.geometry import Geometry
 from rnla.sweeps.matrix import Matrix
-from rnla.sweeps.picked import picked
-from rnla.sweeps.products import Product, Right
-from rnla.sweeps.sampled import Copied, Distance
+from rnla.sweeps.products import Product, Right, tall_rows
+from rnla.sweeps.sampled import Copied, Distance, Rescaled
+from rnla.sweeps.settling import in_power, settled
 from rnla.sweeps.source import Grid, Resident, Tall, Workspace
 
 WEIGHTS = ("product", "norm-squared", "uniform")
@@ -58,12 +71,17 @@ class Sampling:
 
 
 class Estimates(NamedTuple):
-    """What is known of the error of a sampled product."""
+    """What is known of the error of a sampled product: squares, of 2^power A B."""
 
     expected: float  # E||A B - C||_F^2
     bound: float  # the same without ||A B||_F, which it is at most
     energy: float  # estimate of ||A B||_F^2
     measured: float | None  # estimate of ||A B - C||_F^2 of this draw, by probes
+    power: int = 0
+
+    def length(self, squared: float) -> float:
+        """The root of one of the squares, in the units of A B."""
+        return math.ldexp(math.sqrt(squared), -self.power)
 
     @property
     def relative(self) -> float:
@@ -131,9 +149,9 @@ def sampled(A: Matrix, B: Matrix, request: Sampling, workspace: Workspace) -> Sa
     """(A S)(S^T B) for A (m, N) and B (N, p); both are told of by A's meter."""
     A, B, twin = operands(A, B)
     with single_blas_thread():
-        A, B = settled(A), settled(B)
+        A, B = settled(A), B if twin else settled(B)  # a twin is not read
         inner = _measured(A, B, request, workspace, twin=twin)
-        outer = Outer(inner, request.weights, request.given)
+        outer = Outer(inner, request.weights, request.given and scaled(request.given, power_of(request.given) or 0))
         sums = spread(outer)
         guess = needed_draws(sums, None if inner.energy is None else LIKELY * inner.energy, request)
         count = min(guess or 1, MOST_DRAWS) if request.draws is None else request.draws
@@ -141,7 +159,8 @@ def sampled(A: Matrix, B: Matrix, request: Sampling, workspace: Workspace) -> Sa
         left, right = _gathered(A, B, draws, workspace, twin=twin)
         factors = _Factors(A if isinstance(B.source, Resident) else B, left, right, draws)
         value, norms = factors.multiplied(inner, workspace)
-    estimates = _estimates(inner, outer, sums, draws, norms)
+    _refuse_lost(norms.value, sum(inner.powers), value.shape, A.dtype)
+    estimates = _estimates(inner, outer, sums, draws, norms)._replace(power=sum(inner.powers))
     needed = needed_draws(sums, estimates.energy, request)
     return Sampled(value, left, right, draws, estimates, needed)
 
@@ -169,7 +188,7 @@ def _measured(A: Matrix, B: Matrix, request: Sampling, workspace: Workspace, *, 
         left = kept(A, workspace, "left_norms")
         right = left if twin else kept(B.T, workspace, "right_norms")
         if left is not None and right is not None:
-            return Inner(left, right)
+            return Inner(left[0], right[0], (left[1], right[1]))
     probing = probed(A, B) or request.draws is None
     if twin:
         return measured_twin(A, workspace, request.seed, probing=probing)
@@ -202,7 +221,7 @@ def _lines(A: Matrix, draws: Draws, name: str, workspace: Workspace) -> Tall:
     indices, scales = (draws.indices, draws.scales) if draws.indices.size else (np.zeros(1, np.int64), np.zeros(1))
     view = A.subset(columns=indices).weighted(columns=scales)
     into = workspace.tall(name, view.shape, A.dtype, view.geometry.tall_rows)
-    view.sweep(Copied(into))
+    view.swept(Copied(into))  # nothing is squared: any size will do
     return into
 
 
@@ -224,15 +243,16 @@ class _Factors:
     draws: Draws
 
     def multiplied(self, inner: Inner, workspace: Workspace) -> tuple[Grid, _Norms]:
-        """C = (A S)(S^T B) a strip of columns at a time, and its lengths."""
-        matrix = replace(self.over.over(self.left.source), precision=self.over.dtype)
+        """C = (A S)(S^T B) a strip of columns at a time, and the lengths of C in the units of `inner`."""
+        a, b = inner.powers
+        matrix = in_power(replace(self.over.over(self.left.source), precision=self.over.dtype), a)
         m, p = self.left.shape[0], self.right.shape[0]
         dtype = self.over.dtype
         value = workspace.grid("value", (m, p), dtype, value_chunks(matrix.geometry, m, dtype.itemsize, p))
         norms = _Norms(0.0, 0.0, 0.0)
         for number, (columns, strip) in enumerate(value.strips()):
-            X = np.ascontiguousarray(_read(self.right, columns).T)  # (u, q)
-            products: list[Product] = [Right(X, strip), Distance(X)]
+            X = times_power(np.ascontiguousarray(tall_rows(self.right, columns).T), b)  # (u, q)
+            products: list[Product] = [Right(X, Rescaled(strip, a + b) if a + b else strip), Distance(X)]
             if number == 0 and inner.ABG is not None and inner.BG is not None:
                 Z = self._sampled_rows(inner.BG)  # S^T B G
                 products += [Distance(Z), Distance(Z, inner.ABG)]
@@ -244,12 +264,21 @@ class _Factors:
     def _sampled_rows(self, BG: Tall) -> Array:
         if not self.draws.indices.size:
             return np.zeros((1, PROBES), BG.source.dtype)
-        rows = picked(BG.source, self.draws.indices, None).read(slice(0, len(self.draws.indices)), slice(0, PROBES))
-        return np.asarray(rows) * self.draws.scales[:, None]
+        rows = entries_at(partial(tall_rows, BG), self.draws.indices, BG.shape[0])
+        return rows * self.draws.scales[:, None]
 
 
-def _read(tall: Tall, rows: slice) -> Array:
-    return np.asarray(tall.source.read(rows, slice(0, tall.shape[1])))
+def _refuse_lost(squared: float, power: int, shape: tuple[int, int], dtype: DType) -> None:
+    """OverflowedError where entries of 2^-power C, ||C||_F^2 being known, are no numbers of the precision."""
+    if squared == 0.0:
+        return
+    size, limits = math.log2(squared) / 2 - power, np.finfo(dtype)
+    if size < limits.maxexp and size - math.log2(math.prod(shape)) / 2 >= limits.minexp:
+        return
+    single = limits.dtype.itemsize == 4
+    cure = "multiply in float64, A.astype('float64')" if single else "scale one of the two, A.weighted(...)"
+    msg = f"||A B||_F is about 1e{size * math.log10(2):+.0f}, and entries of that size are lost in {dtype}: {cure}"
+    raise OverflowedError(msg)
 
 
 def value_chunks(cut: Geometry, m: int, itemsize: int, columns: int) -> tuple[int, int]:
@@ -267,7 +296,7 @@ def _estimates(inner: Inner, outer: Outer, sums: Spread, draws: Draws, norms: _N
     if draws.replace:
         energy = _energy(inner, norms, (norms.value - D / s) / (1.0 - 1.0 / s) if s > 1 else norms.value)
         return Estimates(max(0.0, D - energy) / s, D / s, energy, missed)
-    variance = _priority_variance(outer, draws)
+    variance = priority_variance(outer, draws)
     bound = D / (s - 1) if s > 1 else math.inf
     return Estimates(variance, bound, _energy(inner, norms, norms.value - variance), missed)
 
@@ -287,9 +316,3 @@ def _energy(inner: Inner, norms: _Norms, debiased: float) -> float:
     if norms.missed >= inner.energy:
         return inner.energy
     return max(0.0, inner.energy - norms.seen + norms.value)
-
-
-def _priority_variance(outer: Outer, draws: Draws) -> float:
-    """sum of |a_j|^2 |b_j|^2 (1/q)(1/q - 1) over draws, q = min(1, w_j / tau): E||A B - C||_F^2 on average."""
-    squares, q = entries_at(outer.squares, draws.indices, outer.size), draws.probabilities
-    return float((squares * (1.0 / q) * (1.0 / q - 1.0)).sum())

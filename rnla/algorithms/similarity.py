@@ -18,7 +18,6 @@ import numpy as np
 import scipy.special
 import scipy.stats
 
-from rnla.algorithms.inner import settled
 from rnla.algorithms.planning import oriented
 from rnla.algorithms.results import Cost
 from rnla.algorithms.sample_certificates import PairsCertificate
@@ -29,6 +28,7 @@ from rnla.kernels.blas import single_blas_thread
 from rnla.sweeps.matrix import Labels, Matrix
 from rnla.sweeps.products import ColumnNorms, GramMatrix, Right, RowNorms, tall_rows
 from rnla.sweeps.sampled import Dots
+from rnla.sweeps.settling import settled
 from rnla.sweeps.sketches import Embedding, Sketch
 from rnla.sweeps.source import ResidentTall, Tall, Workspace
 

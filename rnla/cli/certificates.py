@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import sqrt
 from typing import Any
 
 from rnla.cli.output import counted
@@ -60,16 +59,16 @@ def _crossed(record: Mapping[str, Any]) -> bool:
 
 
 def _told_product(proof: Mapping[str, Any], _record: Mapping[str, Any]) -> Rows:
-    norm, measured, bound = proof["norm_estimate"], proof["measured_squared_error"], proof["error_bound"]
+    norm, measured, bound = proof["norm_estimate"], proof["measured_error"], proof["expected_error_bound"]
     of_norm = f"of ||A B||_F = {_number(norm)}, estimated"
     rows = [
         ("expected", f"relative error {_number(proof['expected_relative_error'])} {of_norm}"),
-        ("bound", "none" if bound is None else f"{_number(sqrt(bound))} is expected at most, whatever ||A B||_F"),
+        ("bound", "none" if bound is None else f"{_number(bound)} is expected at most, whatever ||A B||_F"),
         (
             "measured",
-            "not measured: no probes of the product went with the read"
+            "not measured: no probes of the product went with the reads"
             if measured is None
-            else f"{_number(sqrt(measured) / norm if norm else 0.0)} of ||A B||_F by probes, for this draw",
+            else f"{_number(measured / norm if norm else 0.0)} of ||A B||_F by probes, for this draw",
         ),
         ("draws", f"{proof['draws']:,} of {counted(proof['terms'], 'term')}, {proof['different']:,} different"),
     ]
@@ -93,7 +92,7 @@ def _told_norms(proof: Mapping[str, Any], _record: Mapping[str, Any]) -> Rows:
 _KINDS = {  # what only this kind has
     "spectral_bound": _told_factors,
     "column_error": _told_lines,
-    "error_bound": _told_product,
+    "expected_error_bound": _told_product,
     "missed": _told_pairs,
     "exact": _told_norms,
 }

@@ -51,9 +51,9 @@ def account(result: Shown) -> Account:
 
 
 def relative(c: dict[str, Any], name: str) -> float | None:
-    """A squared error of the certificate as a share of ||AB||."""
-    squared, norm = c.get(name), c.get("norm_estimate")
-    return math.sqrt(squared) / norm if known(squared) and known(norm) and norm > 0 else None
+    """An error of the certificate as a share of ||AB||."""
+    error, norm = c.get(name), c.get("norm_estimate")
+    return error / norm if known(error) and known(norm) and norm > 0 else None
 
 
 def what(result: Shown) -> str:
@@ -80,10 +80,10 @@ def right(result: Shown) -> str:
 def wrong(result: Shown) -> str:
     """The certificate in words."""
     c = result.certificate
-    measured = relative(c, "measured_squared_error")
+    measured = relative(c, "measured_error")
     own = f" Of this draw, probes measured <b>{percent(measured)}</b>." if known(measured) else ""
     return (
-        f"On average over draws, the error is <b>{percent(relative(c, 'expected_squared_error'))}</b> of the product "
+        f"On average over draws, the error is <b>{percent(relative(c, 'expected_error'))}</b> of the product "
         f"(Frobenius norm, which is about {number(c.get('norm_estimate'), 4)}).{own}"
     )
 
@@ -91,10 +91,10 @@ def wrong(result: Shown) -> str:
 def numbers(result: Shown) -> tuple[Tile, ...]:
     """The numbers that matter, large."""
     c = result.certificate
-    bound = relative(c, "error_bound")
-    measured = relative(c, "measured_squared_error")
+    bound = relative(c, "expected_error_bound")
+    measured = relative(c, "measured_error")
     return (
-        ("Expected error", percent(relative(c, "expected_squared_error")), "of the product, over draws"),
+        ("Expected error", percent(relative(c, "expected_error")), "of the product, over draws"),
         ("Measured error", percent(measured) if known(measured) else "not measured", "of this draw, by probes"),
         ("Bound", f"≤ {percent(bound)}" if known(bound) else "none", "on the expected error"),
         ("Draws", f"{c.get('draws', 0):,}", f"of {c.get('terms', 0):,} terms, {c.get('different', 0):,} different"),
@@ -104,16 +104,16 @@ def numbers(result: Shown) -> tuple[Tile, ...]:
 def against_draws(result: Shown) -> str:
     """Expected error over draws with the point of this job, and how many draws a tolerance needs."""
     c = result.certificate
-    expected, count = relative(c, "expected_squared_error"), int(c.get("draws") or 0)
+    expected, count = relative(c, "expected_error"), int(c.get("draws") or 0)
     if not known(expected) or expected <= 0 or count < 1:
         return "<p>The product is exact, or its norm is not known: there is no curve.</p>"
     draws = np.geomspace(max(1.0, count / 100), count * 100, 60)
-    bound = relative(c, "error_bound")
+    bound = relative(c, "expected_error_bound")
     lines = [Curve("bound", draws, 100 * bound * np.sqrt(count / draws), "c0")] if known(bound) else []
     lines.append(Curve("expected", draws, 100 * expected * np.sqrt(count / draws), "c1"))
     y = logarithmic("relative error (%)", np.concatenate([line.ys for line in lines]))
     points = [(expected, "c1", "expected")]
-    measured = relative(c, "measured_squared_error")
+    measured = relative(c, "measured_error")
     points += [(measured, "c2", "measured")] if known(measured) else []
     marks = [Curve(name, np.array([count]), np.array([100 * value]), style) for value, style, name in points]
     plot = error_plot(lines, marks, logarithmic("draws", draws), y, count)

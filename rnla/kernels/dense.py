@@ -127,3 +127,13 @@ def nonfinite_positions(block: Array, first: int) -> tuple[int, list[tuple[int, 
     count = int(bad.sum())
     rows, columns = np.nonzero(bad)
     return count, [(int(i), int(j)) for i, j in zip(rows[:first], columns[:first], strict=True)]
+
+
+def times_power(A: Array, power: int) -> Array:
+    """2^power A, exact where it stays in range; A itself for a power of 0."""
+    if power == 0:
+        return A
+    if A.dtype.kind != "c":
+        return np.asarray(np.ldexp(A, power))
+    parts = np.ascontiguousarray(A).view(A.real.dtype)
+    return np.asarray(np.ldexp(parts, power)).view(A.dtype)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -129,19 +128,13 @@ def _product(found: Parts) -> SampledProduct:
     draws = Draws(
         indices, counts, probabilities, scales, proof.terms, proof.draws, record["config"]["replace"], threshold
     )
-    bound = math.inf if proof.error_bound is None else proof.error_bound
     return SampledProduct(
         dasked(arrays["value"]),
         draws,
-        proof.expected_squared_error,
+        proof,
         cost,
-        bound,
-        proof.norm_estimate,
-        proof.measured_squared_error,
         dasked(arrays["left"]),
         dasked(arrays.get("right", arrays["left"])),
-        proof.tolerance,
-        proof.needed,
         record,
     )
 

@@ -18,7 +18,7 @@ from rnla.algorithms.inner import twins
 from rnla.algorithms.norms import Norms, check_keepable, exact
 from rnla.algorithms.norms import norms as swept_norms
 from rnla.algorithms.planning import Plan, checked_request, oriented
-from rnla.algorithms.sampled_product import SampledProduct
+from rnla.algorithms.sampled_product import SampledProduct, certified
 from rnla.algorithms.sampling import Sampling, checked_sampling, sampled
 from rnla.algorithms.similarity import Similar, checked_search, similar
 from rnla.algorithms.sketching import Sketched, checked_sketch, sketched
@@ -203,19 +203,13 @@ def sampled_product(  # noqa: PLR0913 - options are keywords
     _fits(plan, found)
     room, clock = desk(left, right, value_bytes=plan.output_bytes), perf_counter()
     done = sampled(left, right, request, room.workspace)
-    estimates = done.estimates
     return SampledProduct(
         dasked(room.lazy(done.value)),
         done.draws,
-        estimates.expected,
+        certified(done.estimates, done.draws, request.tolerance, done.needed),
         cost_of(left, perf_counter() - clock, *(() if twins(left, right) else (right,))),
-        estimates.bound,
-        float(np.sqrt(estimates.energy)),
-        estimates.measured,
         dasked(room.lazy(done.left)),
         dasked(room.lazy(done.right)),
-        request.tolerance,
-        done.needed,
     )
 
 

@@ -342,7 +342,7 @@ class Matrix:
         answers, tally = self._swept(self._work(products, measured=False))
         low, high = energy_range(self.dtype)
         if tally.largest > 0 and not low <= tally.energy <= high:
-            raise overflowed(tally, self.dtype)
+            raise overflowed(tally, self.dtype, rescaled=False)
         return answers
 
     def swept(self, *products: Product, allow_nonfinite: bool = False) -> tuple[tuple[Any, ...], Tally]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
 from rnla.arrays import Array, wide
 from rnla.errors import UnsupportedError
+from rnla.kernels.dense import times_power
 from rnla.sweeps.blocks import Block, Strip
 from rnla.sweeps.products import Cast, Sum, tall_rows
 from rnla.sweeps.source import Tall
@@ -29,6 +30,36 @@ class Copied(Sum):
     def finish(self, total: None) -> Tall:
         """The tall matrix."""
         return self.into
+
+
+@dataclass(frozen=True)
+class Rescaled:
+    """A tall matrix in another unit: 2^power times what is read of `inner`, 2^-power of what is written goes there."""
+
+    inner: Tall
+    power: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(m, l)."""
+        return self.inner.shape
+
+    @property
+    def source(self) -> Any:
+        """Itself: it answers `read`."""
+        return self
+
+    def read(self, rows: slice, columns: slice, scratch: Array | None = None) -> Array:
+        """A range of rows."""
+        return times_power(np.asarray(self.inner.source.read(rows, columns)), self.power)
+
+    def write(self, rows: slice, block: Array) -> None:
+        """Set rows."""
+        self.inner.write(rows, times_power(block, -self.power))
+
+    def place(self, row: int, column: int) -> str:
+        """Where an element lies."""
+        return self.inner.source.place(row, column)
 
 
 @dataclass(frozen=True)

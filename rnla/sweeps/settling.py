@@ -8,11 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnla.arrays import Array, accumulator_dtype
+from rnla.arrays import Array, DType, accumulator_dtype
 from rnla.sweeps.matrix import Matrix
 from rnla.sweeps.products import CentredGram, Gram, GramMatrix, Moments, Product
 from rnla.sweeps.spans import Tally, energy_range, overflowed
 from rnla.sweeps.transform import refuse_without_mean, spread_of
+
+EASY = 20  # lengths between 2^-20 and 2^20 are multiplied as they are: products of products stay in any range
+FARTHEST = {4: 120, 8: 1000}  # powers of two that are numbers of a precision, by the bytes of a real one
 
 
 class Settled(NamedTuple):
@@ -115,5 +118,27 @@ def in_range(A: Matrix, *products: Product) -> tuple[tuple[Any, ...], Tally, Mat
 
 def in_unit_of(A: Matrix, largest: float) -> Matrix:
     """The view times a power of two that brings entries of this size near 1."""
-    unit = math.ldexp(1.0, max(-1000, min(1000, -math.frexp(largest)[1])))
-    return replace(A, transform=replace(A.transform, unit=A.transform.unit * unit))
+    return in_power(A, _near_one(largest, A.dtype))
+
+
+def in_power(A: Matrix, power: int) -> Matrix:
+    """The view 2^power A."""
+    unit = math.ldexp(A.transform.unit, power)
+    return A if power == 0 else replace(A, transform=replace(A.transform, unit=unit))
+
+
+def settled(A: Matrix) -> Matrix:
+    """The view with its own means known, along whichever side they are; they take a read."""
+    return settled_by_moments(A.T).T if A.own_means else settled_by_moments(A)
+
+
+def unit_power(length: float, dtype: DType) -> int:
+    """The power of two that brings a length near 1; 0 where it and its squares are in range as it is."""
+    if length == 0 or -EASY <= math.frexp(length)[1] <= EASY:
+        return 0
+    return _near_one(length, dtype)
+
+
+def _near_one(size: float, dtype: DType) -> int:
+    most = FARTHEST[np.finfo(dtype).dtype.itemsize]
+    return max(-most, min(most, -math.frexp(size)[1]))

@@ -291,9 +291,12 @@ def _tally_of(seen: list[tuple[int, int]], parts: int) -> Tally:
     return Tally(bytes_read=sum(nbytes for nbytes, _ in seen), missing=sum(missing for _, missing in seen[:parts]))
 
 
-def overflowed(tally: Tally, dtype: DType) -> OverflowedError:
-    """The error of a matrix whose squares leave the range even after scaling."""
+def overflowed(tally: Tally, dtype: DType, *, rescaled: bool = True) -> OverflowedError:
+    """The error of a matrix whose squares leave the range, as it is or even `rescaled` by a power of two."""
+    tried = ", even scaled so that the largest is near 1" if rescaled else ""
+    single = np.finfo(dtype).dtype.itemsize == 4
+    cure = "multiply in float64 (A.astype('float64')), or " if single else ""
     return OverflowedError(
-        f"entries up to {tally.largest:.3g} cannot be squared in {dtype}, even scaled by a power of two; "
-        "convert the data to float64 or rescale its columns"
+        f"entries up to {tally.largest:.3g} cannot be squared in {dtype}{tried}: {cure}scale the matrix, "
+        "A.weighted(columns=...)"
     )

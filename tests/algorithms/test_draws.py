@@ -1,5 +1,7 @@
 """Draws: the law of what is drawn, the sampling matrix, and that neither chunks nor strips change a draw."""
 
+import tracemalloc
+
 import dask.array
 import numpy as np
 import pytest
@@ -23,15 +25,21 @@ def weights_of(size, seed=0):
     return weights
 
 
-def test_draws_follow_the_weights():
-    weights, count = weights_of(40), 200_000
+@pytest.mark.parametrize("count", [TILE_ROWS, 200_000, 10**12])  # one by one, and all of a tile at once
+def test_draws_follow_the_weights(count):
+    weights = weights_of(40)
     found = rnla.draws(weights, count, seed=1)
-    expected = count * weights[found.indices] / weights.sum()
+    counts, expected = np.zeros(40), count * weights / weights.sum()
+    counts[found.indices] = found.counts
+    assert counts.sum() == count
     enough = expected >= 5
     assert enough.sum() > 20
-    few = found.counts[~enough].sum(), expected[~enough].sum()
-    counts, wanted = np.append(found.counts[enough], few[0]), np.append(expected[enough], few[1])
-    assert scipy.stats.chisquare(counts, wanted * counts.sum() / wanted.sum()).pvalue > UNLIKELY
+    counts, expected = (np.append(sizes[enough], sizes[~enough].sum()) for sizes in (counts, expected))
+    kept = expected >= 5
+    assert (
+        scipy.stats.chisquare(counts[kept], expected[kept] * counts[kept].sum() / expected[kept].sum()).pvalue
+        > UNLIKELY
+    )
     assert np.allclose(found.probabilities, weights[found.indices] / weights.sum(), rtol=LAYOUT)
 
 
@@ -49,6 +57,54 @@ def test_zero_weights_are_never_drawn(replace):
     weights = weights_of(5000)
     for seed in range(20):
         assert np.all(weights[rnla.draws(weights, 900, replace=replace, seed=seed).indices] > 0)
+
+
+def test_counts_of_one_draw_hang_together_as_multinomial_ones_do():
+    weights, trials, count = np.repeat([1.0, 3.0], 5), 2000, 50
+    p, counts = weights / weights.sum(), np.zeros((trials, 10))
+    for seed in range(trials):
+        found = rnla.draws(weights, count, seed=seed)
+        counts[seed, found.indices] = found.counts
+    pairs = (counts[:, 0] - count * p[0]) * (counts[:, 9] - count * p[9])
+    assert abs(pairs.mean() + count * p[0] * p[9]) <= mean_band(trials) * pairs.std()
+
+
+def test_memory_follows_the_terms_and_not_the_draws():
+    tracemalloc.start()
+    found = rnla.draws(np.ones(3 * TILE_ROWS), 10**15)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found.counts.sum() == 10**15
+    assert peak <= 30 * 8 * 3 * TILE_ROWS  # a few dozen numbers for each term
+
+
+@pytest.mark.parametrize("replace", [True, False])
+@pytest.mark.parametrize("scale", [2.0**1000, 2.0**-1000])
+def test_only_ratios_of_weights_matter(scale, replace):
+    weights = weights_of(2 * TILE_ROWS)
+    weights /= weights.max()
+    plain, found = (rnla.draws(w, 900, replace=replace, seed=4) for w in (weights, weights * scale))
+    for name in ("indices", "counts", "probabilities", "scales"):
+        assert np.array_equal(getattr(found, name), getattr(plain, name))
+    assert found.threshold == plain.threshold * scale
+    largest = rnla.draws([1.7e308] * 5, 5, replace=replace)
+    assert np.allclose(largest.probabilities, 0.2 if replace else 1.0, rtol=LAYOUT)
+    assert np.all(np.isfinite(largest.scales))
+
+
+def test_lazy_weights_are_read_in_strips_and_not_tile_by_tile(monkeypatch):
+    monkeypatch.setattr(rnla.algorithms.draws, "HELD", 0)
+    read = []
+
+    class Watched:
+        shape, dtype = (100 * TILE_ROWS,), np.dtype("f8")
+
+        def __getitem__(self, rows):
+            read.append(rows)
+            return np.ones(rows.stop - rows.start)
+
+    assert rnla.draws(Watched(), 5000).counts.sum() == 5000
+    assert len(read) == 3 * 2  # the largest, sums and counts, in two strips each
 
 
 @pytest.mark.parametrize("replace", [True, False])
@@ -149,6 +205,7 @@ def test_entries_at_sorted_indices_are_read_tile_by_tile():
     [
         ([1.0, 2.0], 0, "at least 1"),
         ([1.0, 2.0], 1.5, "integer"),
+        ([1.0, 2.0], 2**60, "at most"),
         ([1.0, 2.0], True, "integer"),
         ([1.0, -2.0], 3, "weight 1 is -2"),
         ([np.nan, 2.0], 3, "weight 0 is nan"),

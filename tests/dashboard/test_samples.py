@@ -34,7 +34,7 @@ def product(place, count=40, *, replace=True, **proof):
         "scales": (np.ones(30), ("drawn",)),
     }
     certificate = {
-        "expected_squared_error": 4.0, "error_bound": 9.0, "measured_squared_error": 6.25, "norm_estimate": 100.0,
+        "expected_error": 2.0, "expected_error_bound": 3.0, "measured_error": 2.5, "norm_estimate": 100.0,
         "expected_relative_error": 0.02, "terms": 300, "draws": count, "different": 30, "tolerance": None,
         "needed": None, "met": True, "status": "ok",
     }  # fmt: skip
@@ -77,9 +77,9 @@ def test_second_read_is_told_apart_from_the_first(tmp_path):
 @pytest.mark.parametrize(
     "proof",
     [
-        {"expected_squared_error": 0.0, "measured_squared_error": 0.0, "expected_relative_error": 0.0},
+        {"expected_error": 0.0, "measured_error": 0.0, "expected_relative_error": 0.0},
         {"norm_estimate": 0.0, "expected_relative_error": None},
-        {"error_bound": None, "measured_squared_error": None},
+        {"expected_error_bound": None, "measured_error": None},
     ],
 )
 def test_products_that_are_exact_zero_or_not_measured_are_told(tmp_path, proof):
