@@ -7,7 +7,7 @@ from typing import NamedTuple
 from rnla.algorithms.inner import PROBES
 from rnla.algorithms.planning import Plan, oriented
 from rnla.algorithms.sampling import MOST_DRAWS, Sampling, operands, probed, value_chunks
-from rnla.algorithms.similarity import BLOCK, Search, sketch_rows
+from rnla.algorithms.similarity import BLOCK, HELD, MOST_PAIRS, Search, sketch_rows
 from rnla.arrays import accumulator_dtype, spelt_bytes
 from rnla.sweeps.geometry import FAN_IN, Geometry, geometry
 from rnla.sweeps.matrix import Matrix
@@ -15,6 +15,7 @@ from rnla.sweeps.sketches import Embedding
 from rnla.sweeps.spans import BLOCK_BYTES
 
 MARGIN_BYTES = 32 << 20  # the interpreter's own growth
+PAIR_BYTES = 112  # of a candidate pair while it is looked at
 PAIRS = ("the output is 24 bytes for each pair that is found",)
 
 
@@ -68,12 +69,17 @@ def plan_similarity(A: Matrix, search: Search, machine: Machine) -> Plan:
         )  # fmt: skip
     l = min(sketch_rows(search.threshold, search.failure), m)
     joined, rowwise = (1, l + 1) if turned else (l + 1, 0)
-    peak = sweep_bytes(view, machine.threads, joined=joined, rowwise=rowwise, copies=2)
-    peak = max(peak + 8 * n * l * (1 if turned else 3), sweep_bytes(A, machine.threads, joined=1, rowwise=0, copies=4))
+    first = sweep_bytes(view, machine.threads, joined=joined, rowwise=rowwise, copies=2) + 8 * n * l * (
+        1 if turned else 3
+    )
+    pairs, spans = min(MOST_PAIRS, n * (n - 1) // 2), len(A.geometry.spans())
+    partials = 2 * min(machine.threads, spans) + (FAN_IN + 1 if spans > 1 else 1)
+    second = sweep_bytes(A, machine.threads, joined=1, rowwise=0, copies=6) + pairs * (8 * partials + PAIR_BYTES)
+    compared = 4 * HELD + machine.threads * 5 * 4 * BLOCK * BLOCK
     return _plan(
         "similarity", A, "sketch", f"a Gaussian sketch of {l} rows finds candidates, a partial read their cosines",
         machine, width=l, passes=reads + 1, bytes_read=(reads + 1) * A.geometry.bytes,
-        flops=2.0 * m * n * l + 1.0 * n * n * l, peak=peak + 4 * 8 * BLOCK * BLOCK,
+        flops=2.0 * m * n * l + 1.0 * n * n * l, peak=max(first + compared, second),
         output=0, scratch=8 * view.geometry.filled(n) * (l + 1) if turned else 0, notes=PAIRS,
     )  # fmt: skip
 

@@ -10,8 +10,9 @@ sketches of two columns jointly normal, the law of a sketched cosine is known (`
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,8 +27,8 @@ from rnla.checks import one_of, share
 from rnla.errors import RequestError, UnsupportedError
 from rnla.kernels.blas import single_blas_thread
 from rnla.sweeps.matrix import Labels, Matrix
+from rnla.sweeps.pairs import Dots, tiles_of
 from rnla.sweeps.products import ColumnNorms, GramMatrix, Right, RowNorms, tall_rows
-from rnla.sweeps.sampled import Dots
 from rnla.sweeps.settling import settled
 from rnla.sweeps.sketches import Embedding, Sketch
 from rnla.sweeps.source import ResidentTall, Tall, Workspace
@@ -37,8 +38,8 @@ GRAM_COLUMNS = 2048  # up to here A^T A is formed: 34 MB
 FALSE_ALARM = 1e-5  # chance that orthogonal columns are candidates
 MOST_ROWS = 1024  # of a sketch
 MOST_PAIRS = 5_000_000  # candidates
-BLOCK = 2048  # columns compared with as many others at once
-RIM = 1e-5  # rounding of a sketched cosine, in float32
+BLOCK = 1024  # columns compared with as many others at once
+HELD = 1 << 23  # elements of a sketch that are compared with all others while those are read: 32 MB
 
 
 class Found(NamedTuple):
@@ -176,28 +177,39 @@ def similar(A: Matrix, search: Search, workspace: Workspace) -> Found:
 def _by_gram(A: Matrix, threshold: float) -> Found:
     (G,) = A.sweep(GramMatrix())
     lengths = np.sqrt(G.diagonal())
-    first, second = np.nonzero(np.triu(_cosines(G, lengths[:, None], lengths) >= threshold, 1))
-    return _sorted(first, second, _cosines(G[first, second], lengths[first], lengths[second]), 0, 0.0, threshold)
+    cosines = _cosines(G, lengths[:, None], lengths)
+    first, second = np.nonzero(np.triu(cosines >= threshold, 1))
+    return _sorted(first, second, cosines[first, second], 0, 0.0, threshold)
 
 
 def _cosines(dots: Array, first: Array, second: Array) -> Array:
     """dots / (first second), 0 where a length is 0."""
-    lengths = first * second
-    return np.asarray(np.divide(dots, lengths, out=np.zeros(lengths.shape), where=lengths > 0))
+    found = dots / np.where(first > 0, first, 1.0)
+    found /= np.where(second > 0, second, 1.0)
+    return np.asarray(found)
 
 
 def _by_sketch(A: Matrix, search: Search, workspace: Workspace) -> Found:
     rows = min(sketch_rows(search.threshold, search.failure), A.shape[0])
     cut = cut_of(search.threshold, search.failure, rows)
     sketch, lengths = _first_read(A, rows, search.seed, workspace)
-    first, second = _candidates(sketch, lengths > 0, cut - RIM, search.threshold)
+    first, second = _candidates(sketch, lengths > 0, search, cut, A.swept_by.threads)
     if not first.size:
         return Found(first, second, np.zeros(0), rows, search.failure)
-    picks, places = np.unique(np.concatenate([first, second]), return_inverse=True)
-    ends = places[: first.size], places[first.size :]
-    (dots,) = A.subset(columns=picks).sweep(Dots(*ends))
+    picks, first, second, wanted = _by_tiles(first, second, A.shape[1])
+    (dots,) = A.subset(columns=picks).sweep(wanted)
     exact = _cosines(dots, lengths[first], lengths[second])
     return _sorted(first, second, exact, rows, search.failure, search.threshold)
+
+
+def _by_tiles(first: Array, second: Array, n: int) -> tuple[Array, Array, Array, Dots]:
+    """The columns that are in some pair, the pairs in the order in which they are multiplied, and their dots."""
+    there = np.zeros(n, bool)
+    there[first] = there[second] = True
+    place = np.cumsum(there, dtype=first.dtype) - 1
+    order = np.argsort(tiles_of(place[first], place[second]), kind="stable")
+    first, second = first[order], second[order]
+    return np.flatnonzero(there), first, second, Dots(place[first], place[second])
 
 
 def _first_read(A: Matrix, rows: int, seed: int, workspace: Workspace) -> tuple[Tall, Array]:
@@ -214,41 +226,64 @@ def _first_read(A: Matrix, rows: int, seed: int, workspace: Workspace) -> tuple[
     return into, np.sqrt(tall_rows(norms, slice(0, view.shape[0]))[:, 0])
 
 
-def _candidates(sketch: Tall, there: Array, cut: float, threshold: float) -> tuple[Array, Array]:
-    """Pairs i < j of nonzero columns whose sketches have a cosine of at least `cut`, block by block: (c,), (c,)."""
-    n, found, count = sketch.shape[0], [], 0
-    cuts = [slice(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK)]
-    for index, rows in enumerate(cuts):
-        ours = _unit_rows(sketch, rows, there)
-        for columns, theirs in _later(sketch, cuts[index:], there):
-            near = (ours @ theirs.T) >= cut
-            i, j = np.nonzero(np.triu(near, 1) if columns == rows else near)
-            found.append((i + rows.start, j + columns.start))
-            count += i.size
-            if count > MOST_PAIRS:
-                msg = (
-                    f"more than {MOST_PAIRS:,} pairs of columns may have a cosine of {threshold:g} or more: ask for a "
-                    "higher threshold, or centre the matrix if its columns have a common mean"
-                )
-                raise RequestError(msg)
+def _candidates(sketch: Tall, there: Array, search: Search, cut: float, threads: int) -> tuple[Array, Array]:
+    """Pairs i < j of nonzero columns whose sketches have a cosine of at least `cut`, by blocks: (c,), (c,).
+
+    All n^2 l / 2 products are made, by the threads of this process. The sketch is read once for each part of it that is
+    held: n l / 2^23 times, and half of it on average.
+    """
+    n, index = sketch.shape[0], np.int32 if sketch.shape[0] < 1 << 31 else np.int64
+    found, count = [], 0
+    rim = sketch.shape[1] * float(np.finfo(np.float32).eps)  # rounding of a product of unit rows
+    with ThreadPoolExecutor(threads, thread_name_prefix="rnla") as pool:
+        for held in _cuts(0, n, max(1, HELD // (BLOCK * sketch.shape[1])) * BLOCK):
+            ours = _unit_rows(sketch, held, there)
+            for columns in _cuts(held.start, n, BLOCK):
+                own = columns.start < held.stop
+                theirs = ours[columns.start - held.start :][:BLOCK] if own else _unit_rows(sketch, columns, there)
+                rows = _cuts(held.start, columns.stop if own else held.stop, BLOCK)
+                near = partial(_near, ours, held.start, theirs, columns, cut - rim)
+                for first, second in pool.map(near, rows):
+                    found.append((first.astype(index), second.astype(index)))
+                    count += first.size
+                    _refuse_many(count, search.threshold)
     first, second = (np.concatenate(side) for side in zip(*found, strict=True))
     return first, second
 
 
-def _later(sketch: Tall, cuts: list[slice], there: Array) -> Iterator[tuple[slice, Array]]:
-    return ((cut, _unit_rows(sketch, cut, there)) for cut in cuts)
+def _cuts(start: int, stop: int, step: int) -> list[slice]:
+    return [slice(first, min(first + step, stop)) for first in range(start, stop, step)]
+
+
+def _refuse_many(count: int, threshold: float) -> None:
+    if count > MOST_PAIRS:
+        msg = (
+            f"more than {MOST_PAIRS:,} pairs of columns may have a cosine of {threshold:g} or more: ask for a higher "
+            "threshold, or centre the matrix if its columns have a common mean"
+        )
+        raise RequestError(msg)
+
+
+def _near(held: Array, start: int, theirs: Array, columns: slice, cut: float, rows: slice) -> tuple[Array, Array]:
+    """Pairs of a range of `rows` and one of `columns`, not before it, whose cosine is at least `cut`: (c,), (c,)."""
+    near = held[rows.start - start : rows.stop - start] @ theirs.T >= cut
+    i, j = np.nonzero(np.triu(near, 1) if columns == rows else near)
+    return i + rows.start, j + columns.start
 
 
 def _unit_rows(sketch: Tall, rows: slice, there: Array) -> Array:
-    """Rows of length 1; of columns that are zero, zero."""
-    found = tall_rows(sketch, rows)
-    lengths = np.linalg.norm(found, axis=1)
-    kept = there[rows] & (lengths > 0)
-    return np.asarray(np.divide(found, lengths[:, None], out=np.zeros_like(found), where=kept[:, None]))
+    """Rows of length 1 in float32; of columns that are zero, zero."""
+    found = np.zeros((rows.stop - rows.start, sketch.shape[1]), np.float32)
+    for cut in _cuts(rows.start, rows.stop, BLOCK):
+        part = tall_rows(sketch, cut)
+        lengths = np.linalg.norm(part, axis=1)
+        kept = there[cut] & (lengths > 0)
+        found[cut.start - rows.start : cut.stop - rows.start][kept] = part[kept] / lengths[kept, None]
+    return found
 
 
 def _sorted(first: Array, second: Array, cosine: Array, rows: int, chance: float, threshold: float) -> Found:
     kept = cosine >= threshold
-    first, second, cosine = first[kept], second[kept], np.minimum(cosine[kept], 1.0)
+    first, second, cosine = first[kept].astype(np.int64), second[kept].astype(np.int64), np.minimum(cosine[kept], 1.0)
     order = np.lexsort((second, first, -cosine))
     return Found(first[order], second[order], cosine[order], rows, chance)

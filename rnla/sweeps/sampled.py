@@ -1,4 +1,4 @@
-"""Products for samples of a matrix: its picked entries, how far a product is from another, and dots of pairs."""
+"""Products for samples of a matrix: the view itself, and how far a product is from another."""
 
 from __future__ import annotations
 
@@ -8,13 +8,10 @@ from typing import Any, Self
 import numpy as np
 
 from rnla.arrays import Array, wide
-from rnla.errors import UnsupportedError
 from rnla.kernels.dense import times_power
-from rnla.sweeps.blocks import Block, Strip
+from rnla.sweeps.blocks import Block
 from rnla.sweeps.products import Cast, Sum, tall_rows
 from rnla.sweeps.source import Tall
-
-PAIRS_AT_ONCE = 1 << 19  # entries gathered together for dots of pairs of columns
 
 
 @dataclass(frozen=True)
@@ -83,24 +80,3 @@ class Distance(Sum):
     def join(self, a: float, b: float) -> float:
         """a + b."""
         return a + b
-
-
-@dataclass(frozen=True)
-class Dots(Sum):
-    """Inner products conj(a_i) . a_j of pairs of columns, in float64: (c,)."""
-
-    first: Array  # (c,)
-    second: Array  # (c,)
-
-    def panel(self, block: Block) -> Array:
-        """Of the block's rows."""
-        if isinstance(block, Strip):
-            msg = "dots of columns need whole rows in memory; run rechunk first"
-            raise UnsupportedError(msg)
-        A = wide(block.dense())
-        step = max(1, PAIRS_AT_ONCE // max(1, len(A)))
-        dots = [
-            np.einsum("ij,ij->j", A[:, self.first[at : at + step]].conj(), A[:, self.second[at : at + step]])
-            for at in range(0, len(self.first), step)
-        ]
-        return np.concatenate(dots)

@@ -137,13 +137,18 @@ class Sparse:
             found -= (weighted.T @ self.row_centre)[:, None]
         return np.asarray(found if self.multiplier is None else found * self.multiplier)
 
-    def inner(self) -> Array | None:
-        """A^H A in float64, where few entries are stored and the others are zero: (n, n); else None."""
+    def light(self) -> Any | None:
+        """The view in float64, each entry once, where few are stored and the others are zero: (p, n) CSR; else None."""
         if not self.plain or self.stored.nnz > SPARSE_SHARE * self.stored.shape[0] * self.stored.shape[1]:
             return None
-        weighted = self.wide if self.weights is None else self.wide.multiply(self.weights[:, None]).tocsr()
-        found = np.asarray((weighted.conj().T @ weighted).toarray())
-        return found if self.multiplier is None else found * np.outer(self.multiplier, self.multiplier)
+        found: Any = wide(self.summed)
+        found = found if self.weights is None else found.multiply(self.weights[:, None]).tocsr()
+        return found if self.multiplier is None else found.multiply(self.multiplier).tocsr()
+
+    def inner(self) -> Array | None:
+        """A^H A in float64, where few entries are stored and the others are zero: (n, n); else None."""
+        A = self.light()
+        return None if A is None else np.asarray((A.conj().T @ A).toarray())
 
     def energy(self) -> float:
         """Sum of |a_ij|^2."""

@@ -1,5 +1,7 @@
 """Similar columns: every pair at or above the threshold with its exact cosine, by one read or two."""
 
+import json
+
 import numpy as np
 import pytest
 import scipy.sparse
@@ -13,7 +15,7 @@ from rnla.algorithms.similarity import cut_of, missed, sketch_rows
 from rnla.errors import RequestError, UnsupportedError
 from tests.backends import BACKENDS, BY_COLUMNS, SPARSE
 from tests.matrices import random_of
-from tests.tolerances import LAYOUT, failures_allowed, sum_rounding
+from tests.tolerances import LAYOUT, TIGHT, failures_allowed, sum_rounding
 
 THRESHOLD = 0.8
 
@@ -180,3 +182,40 @@ def test_other_requests_that_cannot_be_right_are_refused(monkeypatch):
     monkeypatch.setattr("rnla.algorithms.similarity.MOST_PAIRS", 10)
     with pytest.raises(RequestError, match="higher threshold"):
         rnla.similar_columns(np.ones((50, 20)), 0.9, method="sketch")
+
+
+MEASURED = """
+import json, sys
+import numpy as np
+import psutil
+import scipy.sparse
+import rnla
+name = sys.argv[1]
+rng = np.random.default_rng(0)
+if name == "sparse":
+    half = scipy.sparse.random_array((10_000, 2000), density=0.005, rng=rng, format="csr", dtype="f4")
+    A = scipy.sparse.hstack([half, half], format="csr")
+elif name == "crowded":
+    A = rng.standard_normal((300, 1)) + 0.3 * rng.standard_normal((300, 2500))
+else:
+    A = rng.standard_normal((8000, 1500), dtype="f4")
+A = rnla.open(A, threads=2)
+options = {"threshold": 0.8, "method": "gram" if name == "gram" else "sketch"}
+plan = rnla.plan("similarity", A, **options)
+before = psutil.Process().memory_info().rss
+found = rnla.similar_columns(A, **options)
+peak = [1024 * int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")][0]
+print(json.dumps([plan.peak_bytes, plan.base_bytes, before, peak, found.first.size]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "pairs"), [("sparse", 2000), ("crowded", 2500 * 2499 // 2), ("gram", 0)])
+def test_measured_memory_stays_under_the_plan(killer, name, pairs):
+    planned, base, before, peak, found = json.loads(killer.run(MEASURED, name).splitlines()[-1])
+    print(f"{name}: planned {planned - base:,}, used {peak - before:,} bytes")  # noqa: T201
+    assert found == pairs
+    assert peak <= planned
+    assert peak - before <= planned - base
+    if name == "crowded":  # elsewhere memory for the most pairs there may be is planned for nothing
+        assert planned - base <= TIGHT * (peak - before)

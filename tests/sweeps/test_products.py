@@ -13,6 +13,7 @@ import pytest
 import scipy.sparse
 
 from rnla.errors import UnsupportedError
+from rnla.sweeps.pairs import Dots
 from rnla.sweeps.picking import ColumnProducts, Columns, LeftOut, Rows, Triangle, identity_columns
 from rnla.sweeps.products import (
     CentredGram,
@@ -28,7 +29,7 @@ from rnla.sweeps.products import (
     RowNorms,
     SumOfSquares,
 )
-from rnla.sweeps.sampled import Copied, Distance, Dots
+from rnla.sweeps.sampled import Copied, Distance
 from rnla.sweeps.settling import first_sweep, settled_by_moments
 from rnla.sweeps.sketches import KINDS, Embedding, Sketch
 from rnla.sweeps.source import ResidentTall, swept_as_it_is
