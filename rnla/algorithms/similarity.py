@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -29,7 +29,7 @@ from rnla.kernels.blas import single_blas_thread
 from rnla.sweeps.matrix import Labels, Matrix
 from rnla.sweeps.pairs import Dots, tiles_of
 from rnla.sweeps.products import ColumnNorms, GramMatrix, Right, RowNorms, tall_rows
-from rnla.sweeps.settling import settled
+from rnla.sweeps.settling import in_range, settled
 from rnla.sweeps.sketches import Embedding, Sketch
 from rnla.sweeps.source import ResidentTall, Tall, Workspace
 
@@ -175,7 +175,7 @@ def similar(A: Matrix, search: Search, workspace: Workspace) -> Found:
 
 
 def _by_gram(A: Matrix, threshold: float) -> Found:
-    (G,) = A.sweep(GramMatrix())
+    (G,), _, _ = in_range(A, GramMatrix())
     lengths = np.sqrt(G.diagonal())
     cosines = _cosines(G, lengths[:, None], lengths)
     first, second = np.nonzero(np.triu(cosines >= threshold, 1))
@@ -192,12 +192,13 @@ def _cosines(dots: Array, first: Array, second: Array) -> Array:
 def _by_sketch(A: Matrix, search: Search, workspace: Workspace) -> Found:
     rows = min(sketch_rows(search.threshold, search.failure), A.shape[0])
     cut = cut_of(search.threshold, search.failure, rows)
-    sketch, lengths = _first_read(A, rows, search.seed, workspace)
+    sketch, lengths, unit = _first_read(A, rows, search.seed, workspace)
     first, second = _candidates(sketch, lengths > 0, search, cut, A.swept_by.threads)
     if not first.size:
         return Found(first, second, np.zeros(0), rows, search.failure)
     picks, first, second, wanted = _by_tiles(first, second, A.shape[1])
-    (dots,) = A.subset(columns=picks).sweep(wanted)
+    here = replace(A, transform=replace(A.transform, unit=unit)).subset(columns=picks)
+    (dots,), _ = here.swept(wanted)  # in float64, so small columns among large ones are in range
     exact = _cosines(dots, lengths[first], lengths[second])
     return _sorted(first, second, exact, rows, search.failure, search.threshold)
 
@@ -212,18 +213,18 @@ def _by_tiles(first: Array, second: Array, n: int) -> tuple[Array, Array, Array,
     return np.flatnonzero(there), first, second, Dots(place[first], place[second])
 
 
-def _first_read(A: Matrix, rows: int, seed: int, workspace: Workspace) -> tuple[Tall, Array]:
-    """(S A)^T for a Gaussian S (n, l), and the lengths of the columns (n,)."""
+def _first_read(A: Matrix, rows: int, seed: int, workspace: Workspace) -> tuple[Tall, Array, float]:
+    """(S A)^T for a Gaussian S (n, l), the lengths of the columns (n,), and the unit that both are in."""
     S = Embedding("gaussian", rows, A.shape[0], seed, "similarity")
     view, turned = oriented(A)
     if not turned:
-        norms, sketch = view.sweep(ColumnNorms(), Sketch(S))
-        return ResidentTall(np.ascontiguousarray(sketch.T)), np.sqrt(norms)
+        (norms, sketch), _, view = in_range(view, ColumnNorms(), Sketch(S))
+        return ResidentTall(np.ascontiguousarray(sketch.T)), np.sqrt(norms), view.transform.unit
     height, dtype = view.geometry.tall_rows, np.dtype(np.float64)
     into = workspace.tall("sketch", (view.shape[0], rows), dtype, height)
     norms = workspace.tall("norms", (view.shape[0], 1), dtype, height)
-    view.sweep(RowNorms(norms), Right(S.transpose(), into))
-    return into, np.sqrt(tall_rows(norms, slice(0, view.shape[0]))[:, 0])
+    _, _, view = in_range(view, RowNorms(norms), Right(S.transpose(), into))
+    return into, np.sqrt(tall_rows(norms, slice(0, view.shape[0]))[:, 0]), view.transform.unit
 
 
 def _candidates(sketch: Tall, there: Array, search: Search, cut: float, threads: int) -> tuple[Array, Array]:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from rnla.algorithms.planning import oriented
 from rnla.algorithms.results import Cost
-from rnla.arrays import Array
+from rnla.arrays import Array, DType
 from rnla.checks import integer, one_of
-from rnla.errors import RequestError
+from rnla.errors import OverflowedError, RequestError
 from rnla.kernels.blas import single_blas_thread
 from rnla.sweeps.matrix import Matrix
 from rnla.sweeps.products import Right
 from rnla.sweeps.settling import settled_by_moments
 from rnla.sweeps.sketches import KINDS, Embedding, Sketch, lightest
 from rnla.sweeps.source import Tall, Workspace
+from rnla.sweeps.spans import Tally
+
+DEVIATIONS = 16.0  # that a random sum of terms of one size stays under
 
 
 @dataclass(frozen=True, repr=False)
@@ -49,13 +55,28 @@ def checked_sketch(A: Matrix, l: Any, kind: Any = "auto", seed: Any = 0) -> Embe
 
 
 def sketched(A: Matrix, S: Embedding, workspace: Workspace) -> tuple[Array | Tall, bool]:
-    """S A (l, n); or, when A is swept along its columns, its transpose as a tall matrix (n, l), and that it is that."""
+    """S A (l, n); or, when A is swept along its columns, its transpose as a tall matrix (n, l), and that it is that.
+
+    Nothing is squared, so entries may be of any size whose sums the precision holds.
+    """
     with single_blas_thread():
         view, turned = oriented(A)
         view = settled_by_moments(view)
         if not turned:
-            (value,) = view.sweep(Sketch(S))
+            (value,), tally = view.swept(Sketch(S))
+            _refuse_beyond(tally, S.m, view.dtype)
             return value.astype(A.dtype), False
         into = workspace.tall("sketch", (view.shape[0], S.l), A.dtype, view.geometry.tall_rows)
-        view.sweep(Right(S.transpose(), into))  # A^T S^T
+        _, tally = view.swept(Right(S.transpose(), into))  # A^T S^T
+        _refuse_beyond(tally, S.m, view.dtype)
         return into, True
+
+
+def _refuse_beyond(tally: Tally, m: int, dtype: DType) -> None:
+    """OverflowedError where a sum of m signed entries of the largest size may leave the range of the precision."""
+    if tally.largest * DEVIATIONS * math.sqrt(m) > float(np.finfo(dtype).max):
+        msg = (
+            f"entries up to {tally.largest:.3g}: sums of {m:,} of them may leave the range of {dtype}; convert the "
+            "data to float64, A.astype('f8'), or rescale it"
+        )
+        raise OverflowedError(msg)

@@ -73,6 +73,31 @@ def test_cosines_of_any_type_are_those_of_the_numbers_as_stored(dtype):
         check(rnla.similar_columns(A, 0.6, method=method), A, 0.6)
 
 
+@pytest.mark.parametrize("method", ["gram", "sketch"])
+@pytest.mark.parametrize(
+    ("dtype", "scale"), [("f8", 1e-300), ("f8", 1e300), ("f4", 1e-30), ("f4", 1e-12), ("f4", 1e12), ("f4", 1e30)]
+)
+@pytest.mark.parametrize("shape", [(90, 31), (40, 91)])
+def test_cosines_do_not_depend_on_the_unit(method, dtype, scale, shape):
+    A = alike(*shape)
+    A = (A / np.abs(A).max()).astype(dtype)
+    power = A.dtype.type(2.0 ** np.round(np.log2(scale)))
+    for B in (A * power, scipy.sparse.csr_array(A * power)):
+        check(rnla.similar_columns(B, THRESHOLD, method=method), A)
+    here, there = (rnla.similar_columns(rnla.open(B).centred(), 0.5, method=method) for B in (A, A * power))
+    assert np.array_equal(here.first, there.first)
+    assert np.allclose(here.cosine, there.cosine, rtol=0, atol=sum_rounding(dtype, len(A)))
+
+
+def test_small_columns_among_large_ones_are_compared():
+    A = alike(n=30).astype("f4")
+    A[:, :6] *= np.float32(2.0**-60)
+    for method in ("gram", "sketch"):
+        check(rnla.similar_columns(A, THRESHOLD, method=method), A)
+    A[:, 6:] = random_of("f4", (400, 24))  # only small ones are candidates
+    check(rnla.similar_columns(A, THRESHOLD, method="sketch"), A)
+
+
 def test_views_are_compared_as_they_are_seen(tmp_path, small_panels):
     A = alike() + 5
     matrix = BACKENDS["zarr v3, both ways"](A, tmp_path)

@@ -9,7 +9,7 @@ import scipy.sparse
 import scipy.stats
 
 import rnla
-from rnla.errors import RequestError
+from rnla.errors import OverflowedError, RequestError
 from rnla.streams import words
 from rnla.sweeps.sketches import KINDS, NONZEROS, Embedding, holds_sparse, lightest
 from tests.backends import BACKENDS
@@ -17,6 +17,7 @@ from tests.matrices import random_of
 from tests.tolerances import LAYOUT, ks_threshold, mean_band
 
 UNLIKELY = 1e-6
+SCALES = [("f8", 1e-300), ("f8", 1e160), ("f8", 1e300), ("f4", 1e-30), ("f4", 1e12), ("f4", 1e30)]
 
 
 def uniform_counts(counts):
@@ -126,3 +127,19 @@ def test_requests_that_cannot_be_right_are_refused(given, told):
 def test_what_has_no_entries_is_refused():
     with pytest.raises(RequestError, match="no entries"):
         rnla.sketch(np.ones((0, 3)), 1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("dtype", "scale"), SCALES)
+@pytest.mark.parametrize("shape", [(60, 9), (9, 60)])
+def test_a_sketch_scales_with_the_data(kind, dtype, scale, shape):
+    power = 2.0 ** np.round(np.log2(scale))  # so that scaling the data is exact
+    A = random_of(dtype, shape)
+    here, there = (np.asarray(rnla.sketch(B, 4, kind=kind).value) for B in (A, A * A.dtype.type(power)))
+    assert np.array_equal(here.astype("f8"), there.astype("f8") / power)
+
+
+@pytest.mark.parametrize("shape", [(60, 9), (9, 60)])
+def test_a_sketch_that_its_precision_may_not_hold_is_refused(shape):
+    with pytest.raises(OverflowedError, match="may leave the range of float32; convert"):
+        rnla.sketch(np.full(shape, 3e38, "f4"), 4)
