@@ -175,6 +175,35 @@ def test_dependent_equal_and_zero_columns_are_no_trouble():
     assert rnla.interpolative(A, 4).certificate.relative_error <= cancellation("f8", 1.0)
 
 
+@pytest.mark.parametrize("kind", ["f8", "f4", "sparse"])
+@pytest.mark.parametrize("size", [0.0, 1e-9])
+@pytest.mark.parametrize("turned", [False, True])
+def test_zero_lines_are_never_taken_before_others(kind, size, turned):
+    A = random_of("f8", (200, 30))
+    A[:, :5] *= size
+    A[:7] *= size
+    A = A.T if turned else A
+    dead = (7, 5)[::-1] if turned else (7, 5)
+    given = scipy.sparse.csr_array(A) if kind == "sparse" else A.astype(kind)
+    for middle in ("optimal", "cross"):
+        found = rnla.cur(given, 5, middle=middle)
+        assert min(found.rows) >= dead[0]
+        assert min(found.columns) >= dead[1]
+    every = rnla.cur(given, 4, columns=min(A.shape), rows=min(A.shape))
+    rest = [size - d for size, d in zip(A.shape, dead, strict=True)]
+    for lines, d, alive in ((every.rows, dead[0], rest[0]), (every.columns, dead[1], rest[1])):
+        assert min(lines[: min(alive, len(lines))]) >= d
+    assert min(rnla.interpolative(given, 5).columns) >= dead[1]
+
+
+@pytest.mark.parametrize("rank", [1, 3, 8])
+@pytest.mark.parametrize("seed", range(2))
+def test_more_lines_than_the_rank_are_no_trouble(rank, seed):
+    A = random_of("f8", (100, rank), seed) @ random_of("f8", (rank, 60), seed + 1)
+    found = rnla.cur(A, min(rank, 5), columns=30, rows=30, seed=seed)
+    assert error(A, found.C, found.M, found.R) <= cancellation("f8", np.linalg.norm(A))
+
+
 @pytest.mark.parametrize("select", SELECTORS)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_zero_matrix_is_told_exactly(select, shape):
