@@ -91,7 +91,7 @@ def run(A: Matrix, config: ProductConfig, place: Place) -> Delivered:
     """Two reads, the second partial; A S, S^T B and their product go straight into the result."""
     B = place.others.get("right", A.T)
     asked = request(A, B, config)
-    found = sampled(A, B, asked, place.workspace)
+    found = sampled(A, B, asked, place.workspace, place.checkpoints)
     proof = certified(found.estimates, found.draws, asked.tolerance, found.needed)
     how = "with" if config.replace else "without"
     return Delivered(product_arrays(found.draws), proof, f"{config.weights} weights, {how} replacement")

@@ -48,7 +48,7 @@ def planned(A: Matrix, config: SimilarityConfig, found: Resources) -> Plan:
 def run(A: Matrix, config: SimilarityConfig, place: Place) -> Delivered:
     """One sweep, or two, the second partial."""
     asked = search(A, config)
-    found = similar(A, asked, place.workspace)
+    found = similar(A, asked, place.workspace, place.checkpoints)
     missed = found.missed if found.rows else 0.0
     proof = PairsCertificate(asked.threshold, int(found.first.size), missed, found.rows)
     return Delivered(similarity_arrays(A, found), proof, asked.method)

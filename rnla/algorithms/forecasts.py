@@ -16,6 +16,7 @@ from rnla.sweeps.spans import BLOCK_BYTES
 
 MARGIN_BYTES = 32 << 20  # the interpreter's own growth
 PAIR_BYTES = 112  # of a candidate pair while it is looked at
+STATE_BYTES = 4 << 10  # of a journal, besides the answers
 PAIRS = ("the output is 24 bytes for each pair that is found",)
 
 
@@ -80,7 +81,8 @@ def plan_similarity(A: Matrix, search: Search, machine: Machine) -> Plan:
         "similarity", A, "sketch", f"a Gaussian sketch of {l} rows finds candidates, a partial read their cosines",
         machine, width=l, passes=reads + 1, bytes_read=(reads + 1) * A.geometry.bytes,
         flops=2.0 * m * n * l + 1.0 * n * n * l, peak=max(first + compared, second),
-        output=0, scratch=8 * view.geometry.filled(n) * (l + 1) if turned else 0, notes=PAIRS,
+        output=0, scratch=8 * view.geometry.filled(n) * (l + 1) if turned else 0,
+        state=STATE_BYTES + (0 if turned else 8 * n * (l + 1)), notes=PAIRS,
     )  # fmt: skip
 
 
@@ -98,6 +100,7 @@ def plan_product(A: Matrix, B: Matrix, request: Sampling, machine: Machine) -> P
     extra = [_settling_reads(side.T if side.own_means else side) * side.geometry.bytes for side in sides]
     M, P = _filled(A, m, u), _filled(B.T, p, u)  # rows on the disk
     scratch = (M + (0 if twin else P)) * u * item + (M + N) * PROBES * wide + 2 * 8 * N
+    answered = sum(_answered(side, probes, wide) for side in ((A,) if twin else (A, B.T)))
     how = "with replacement" if request.replace else "without replacement, by priority"
     notes = () if request.draws is not None else (f"the first read tells the number of draws, at most {MOST_DRAWS}",)
     return _plan(
@@ -105,8 +108,14 @@ def plan_product(A: Matrix, B: Matrix, request: Sampling, machine: Machine) -> P
         f"{'one matrix' if twin else 'two matrices'} of {spelt_bytes(sizes)}; the second read is of drawn chunks",
         machine, width=u, passes=2 + any(extra), bytes_read=2 * sizes + sum(extra),
         flops=2.0 * m * p * u + 4.0 * PROBES * (m + p) * N, peak=max(first, second, third), output=M * p * item,
-        scratch=scratch, notes=notes,
+        scratch=scratch, state=STATE_BYTES + answered, notes=notes,
     )  # fmt: skip
+
+
+def _answered(A: Matrix, probes: int, wide: int) -> int:
+    """Bytes that the first read of A answers and that do not lie along the swept side."""
+    view, turned = oriented(A)
+    return view.shape[1] * (probes * wide + (0 if turned else 8))
 
 
 def _settling_reads(A: Matrix) -> int:
@@ -178,7 +187,7 @@ def _block_rows(A: Matrix) -> int:
 
 def _plan(  # noqa: PLR0913 - the fields of a plan
     pipeline: str, A: Matrix, method: str, why: str, machine: Machine, *, width: int, passes: int, bytes_read: int,
-    flops: float, peak: int, output: int, scratch: int, notes: tuple[str, ...] = (),
+    flops: float, peak: int, output: int, scratch: int, state: int = 0, notes: tuple[str, ...] = (),
 ) -> Plan:  # fmt: skip
     view, transposed = oriented(A)
     cut = view.geometry
@@ -188,5 +197,5 @@ def _plan(  # noqa: PLR0913 - the fields of a plan
         tasks=passes * cut.tasks(), tasks_per_sweep=cut.tasks(), spans=len(cut.spans()),
         panel_rows=min(cut.panel_rows, view.shape[0]), panel_bytes=cut.panel_bytes, threads=machine.threads,
         base_bytes=machine.base_bytes, peak_bytes=machine.base_bytes + peak + MARGIN_BYTES, output_bytes=output,
-        scratch_bytes=scratch, notes=notes,
+        scratch_bytes=scratch, state_bytes=state, notes=notes,
     )  # fmt: skip

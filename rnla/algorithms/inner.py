@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnla.algorithms.draws import Draws, Listed, Standing, Weights, scaled, strips
+from rnla.algorithms.lifecycle import Journal
 from rnla.algorithms.norms import kept_norms
 from rnla.algorithms.planning import oriented
 from rnla.arrays import Array, accumulator_dtype
@@ -78,38 +79,55 @@ def _one_source(a: Source, b: Source) -> bool:
     return bool(a == b) if hasattr(a, "url") else a.identity == b.identity
 
 
-def measured(A: Matrix, B: Matrix, workspace: Workspace, seed: int, *, probing: bool) -> Inner:
+def measured(A: Matrix, B: Matrix, room: Room, seed: int, *, probing: bool) -> Inner:
     """Norms, and probes if they are wanted: one read of each."""
-    right = _right(B, workspace, seed, probing=probing)
-    left = _left(A, right.probes, workspace)
+    right = _right(B, room, seed, probing=probing)
+    left = _left(A, right.probes, room)
     return Inner(left.norms, right.norms, (left.power, right.power), right.probes, left.probes, left.energy)
 
 
-def measured_twin(A: Matrix, workspace: Workspace, seed: int, *, probing: bool) -> Inner:
+def measured_twin(A: Matrix, room: Room, seed: int, *, probing: bool) -> Inner:
     """The same of A and A^T in one read; A A^T G only when A is swept along the inner side."""
     view, turned = _wide(A)
     G = normal(seed, PROBE_NAME, view.shape[1], PROBES)
     if turned:  # swept by the rows of A^T
-        into, BG = _tall(view, workspace, "norms", 1), _tall(view, workspace, "BG", PROBES)
+        into, BG = room.tall(view, "norms", 1), room.tall(view, "BG", PROBES)
         products: list[Product] = [Right(G, BG), Gram(G)] if probing else []  # A^T G, A A^T G
-        answers, done, more = _swept(view, A, RowNorms(into), *products)
+        answers, done, more = room.swept(view, A, RowNorms(into), *products)
         norms = scaled(Standing(into), 2 * more)
         if not probing:
             return Inner(norms, norms, (done + more,) * 2)
         ABG = ResidentTall(times_power(answers[2], 2 * more))
         return Inner(norms, norms, (done + more,) * 2, _rescaled(BG, more), ABG, _energy(ABG.array))
-    answers, done, more = _swept(view, A, ColumnNorms(), *([Gram(G)] if probing else []))
+    answers, done, more = room.swept(view, A, ColumnNorms(), *([Gram(G)] if probing else []))
     norms = Listed(times_power(answers[0], 2 * more))
     # ||A^T A G||^2 / l estimates ||A^T A||_F^2 = ||A A^T||_F^2
     energy = _energy(times_power(answers[1], 2 * more)) if probing else None
     return Inner(norms, norms, (done + more,) * 2, energy=energy)
 
 
-def _swept(view: Matrix, A: Matrix, *products: Product) -> tuple[tuple[Any, ...], int, int]:
-    """A sweep of 2^done times the view of A, and `more`, the power that its answers lack."""
-    answers, tally, used = in_range(view, *products)
-    done = math.frexp(used.transform.unit / view.transform.unit)[1] - 1
-    return answers, done, unit_power(math.sqrt(tally.energy), A.dtype)
+@dataclass(frozen=True)
+class Room:
+    """Where the first read keeps what it finds."""
+
+    workspace: Workspace
+    journal: Journal
+
+    def tall(self, view: Matrix, name: str, columns: int) -> Tall:
+        """A tall array along the swept side."""
+        dtype = FLOAT if columns == 1 else view.dtype
+        return self.workspace.tall(name, (view.shape[0], columns), dtype, view.geometry.tall_rows)
+
+    def swept(self, view: Matrix, A: Matrix, *products: Product) -> tuple[tuple[Any, ...], int, int]:
+        """A sweep of 2^done times the view of A, and `more`, the power that its answers lack."""
+
+        def sweep() -> tuple[Any, ...]:
+            answers, tally, used = in_range(view, *products)
+            return *answers, tally.energy, used.transform.unit
+
+        *answers, energy, unit = self.journal.once(sweep)
+        done = math.frexp(float(unit) / view.transform.unit)[1] - 1
+        return tuple(answers), done, unit_power(math.sqrt(float(energy)), A.dtype)
 
 
 def _rescaled(tall: Tall, power: int) -> Tall:
@@ -127,59 +145,54 @@ def kept(A: Matrix, workspace: Workspace, name: str) -> tuple[Weights, int] | No
     return scaled(Standing(into) if turned else Listed(found.across), 2 * power), power
 
 
-def _right(B: Matrix, workspace: Workspace, seed: int, *, probing: bool) -> _Side:
+def _right(B: Matrix, room: Room, seed: int, *, probing: bool) -> _Side:
     """Squared norms of the rows of B, and B G."""
     view, turned = _wide(B)
     p = B.shape[1]
     products: list[Product]
     if not turned:
-        into, BG = _tall(view, workspace, "right_norms", 1), None
+        into, BG = room.tall(view, "right_norms", 1), None
         products = [RowNorms(into)]
         if probing:
-            BG = _tall(view, workspace, "BG", PROBES)
+            BG = room.tall(view, "BG", PROBES)
             products.append(Right(normal(seed, PROBE_NAME, p, PROBES), BG))
-        _, done, more = _swept(view, B, *products)
+        _, done, more = room.swept(view, B, *products)
         return _Side(scaled(Standing(into), 2 * more), BG and _rescaled(BG, more), done + more)
     products = [ColumnNorms()]
     if probing:
         products.append(Left(Normal(seed, PROBE_NAME, (p, PROBES))))  # G^T B^T = (B G)^T
-    (norms, *rest), done, more = _swept(view, B, *products)
+    (norms, *rest), done, more = room.swept(view, B, *products)
     probes = ResidentTall(times_power(np.ascontiguousarray(rest[0].T), more)) if rest else None
     return _Side(Listed(times_power(norms, 2 * more)), probes, done + more)
 
 
-def _left(A: Matrix, BG: Tall | None, workspace: Workspace) -> _Side:
+def _left(A: Matrix, BG: Tall | None, room: Room) -> _Side:
     """Squared norms of the columns of A, A (B G), and ||A B G||_F^2 / l."""
     view, turned = _wide(A)
     products: list[Product]
     if turned:
-        into = _tall(view, workspace, "left_norms", 1)
+        into = room.tall(view, "left_norms", 1)
         products = [RowNorms(into)]
         if BG is not None:
             products.append(Left(BG, conjugate=False))  # (B G)^T A^T = (A B G)^T
-        (_, *rest), done, more = _swept(view, A, *products)
+        (_, *rest), done, more = room.swept(view, A, *products)
         norms = scaled(Standing(into), 2 * more)
         if BG is None:
             return _Side(norms, None, done + more)
         probes = times_power(np.ascontiguousarray(rest[0].T), more)
         return _Side(norms, ResidentTall(probes), done + more, _energy(probes))
     if BG is None:
-        (found,), done, more = _swept(view, A, ColumnNorms())
+        (found,), done, more = room.swept(view, A, ColumnNorms())
         return _Side(Listed(times_power(found, 2 * more)), None, done + more)
-    X, ABG = whole(BG), _tall(view, workspace, "ABG", PROBES)
-    (found, _, energy), done, more = _swept(view, A, ColumnNorms(), Right(X, ABG), Distance(X))
+    X, ABG = whole(BG), room.tall(view, "ABG", PROBES)
+    (found, _, energy), done, more = room.swept(view, A, ColumnNorms(), Right(X, ABG), Distance(X))
     norms = Listed(times_power(found, 2 * more))
-    return _Side(norms, _rescaled(ABG, more), done + more, math.ldexp(energy, 2 * more) / PROBES)
+    return _Side(norms, _rescaled(ABG, more), done + more, math.ldexp(float(energy), 2 * more) / PROBES)
 
 
 def _wide(A: Matrix) -> tuple[Matrix, bool]:
     view, turned = oriented(A)
     return view.astype(accumulator_dtype(view.dtype)), turned
-
-
-def _tall(view: Matrix, workspace: Workspace, name: str, columns: int) -> Tall:
-    dtype = FLOAT if columns == 1 else view.dtype
-    return workspace.tall(name, (view.shape[0], columns), dtype, view.geometry.tall_rows)
 
 
 def _energy(Z: Array) -> float:

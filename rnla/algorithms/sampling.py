@@ -23,6 +23,7 @@ from rnla.algorithms.inner import (
     PROBES,
     Inner,
     Outer,
+    Room,
     Spread,
     kept,
     measured,
@@ -31,6 +32,7 @@ from rnla.algorithms.inner import (
     spread,
     twins,
 )
+from rnla.algorithms.lifecycle import Checkpoints, Journal
 from rnla.algorithms.planning import oriented
 from rnla.arrays import Array, DType
 from rnla.checks import flag, integer, share
@@ -145,18 +147,21 @@ def _unknown(name: str, value: str, allowed: tuple[str, ...]) -> int:
     raise RequestError(msg)
 
 
-def sampled(A: Matrix, B: Matrix, request: Sampling, workspace: Workspace) -> Sampled:
+def sampled(
+    A: Matrix, B: Matrix, request: Sampling, workspace: Workspace, checkpoints: Checkpoints | None = None
+) -> Sampled:
     """(A S)(S^T B) for A (m, N) and B (N, p); both are told of by A's meter."""
     A, B, twin = operands(A, B)
+    room = Room(workspace, Journal(checkpoints))
     with single_blas_thread():
         A, B = settled(A), B if twin else settled(B)  # a twin is not read
-        inner = _measured(A, B, request, workspace, twin=twin)
+        inner = _measured(A, B, request, room, twin=twin)
         outer = Outer(inner, request.weights, request.given and scaled(request.given, power_of(request.given) or 0))
         sums = spread(outer)
         guess = needed_draws(sums, None if inner.energy is None else LIKELY * inner.energy, request)
         count = min(guess or 1, MOST_DRAWS) if request.draws is None else request.draws
         draws = drawn(outer, count, replace=request.replace, seed=request.seed)
-        left, right = _gathered(A, B, draws, workspace, twin=twin)
+        left, right = _gathered(A, B, draws, room, twin=twin)
         factors = _Factors(A if isinstance(B.source, Resident) else B, left, right, draws)
         value, norms = factors.multiplied(inner, workspace)
     _refuse_lost(norms.value, sum(inner.powers), value.shape, A.dtype)
@@ -182,17 +187,17 @@ def oriented_reads(A: Matrix) -> int:
     return oriented(A)[0].geometry.reads
 
 
-def _measured(A: Matrix, B: Matrix, request: Sampling, workspace: Workspace, *, twin: bool) -> Inner:
+def _measured(A: Matrix, B: Matrix, request: Sampling, room: Room, *, twin: bool) -> Inner:
     """Norms of both: from beside the stores if they are kept there and no probes are needed to choose the draws."""
     if request.draws is not None:
-        left = kept(A, workspace, "left_norms")
-        right = left if twin else kept(B.T, workspace, "right_norms")
+        left = kept(A, room.workspace, "left_norms")
+        right = left if twin else kept(B.T, room.workspace, "right_norms")
         if left is not None and right is not None:
             return Inner(left[0], right[0], (left[1], right[1]))
     probing = probed(A, B) or request.draws is None
     if twin:
-        return measured_twin(A, workspace, request.seed, probing=probing)
-    return measured(A, B, workspace, request.seed, probing=probing)
+        return measured_twin(A, room, request.seed, probing=probing)
+    return measured(A, B, room, request.seed, probing=probing)
 
 
 def needed_draws(sums: Spread, energy: float | None, request: Sampling) -> int | None:
@@ -210,18 +215,18 @@ def needed_draws(sums: Spread, energy: float | None, request: Sampling) -> int |
     return max(1, min(sums.terms, math.ceil(ratio / tolerance**2) + 1))
 
 
-def _gathered(A: Matrix, B: Matrix, draws: Draws, workspace: Workspace, *, twin: bool) -> tuple[Tall, Tall]:
+def _gathered(A: Matrix, B: Matrix, draws: Draws, room: Room, *, twin: bool) -> tuple[Tall, Tall]:
     """A S (m, u) and (S^T B)^T (p, u), from the chunks that hold drawn columns and rows."""
-    left = _lines(A, draws, "left", workspace)
-    return left, left if twin else _lines(B.T, draws, "right", workspace)
+    left = _lines(A, draws, "left", room)
+    return left, left if twin else _lines(B.T, draws, "right", room)
 
 
-def _lines(A: Matrix, draws: Draws, name: str, workspace: Workspace) -> Tall:
+def _lines(A: Matrix, draws: Draws, name: str, room: Room) -> Tall:
     """A S, row-wise; of no draws one column of zeros."""
     indices, scales = (draws.indices, draws.scales) if draws.indices.size else (np.zeros(1, np.int64), np.zeros(1))
     view = A.subset(columns=indices).weighted(columns=scales)
-    into = workspace.tall(name, view.shape, A.dtype, view.geometry.tall_rows)
-    view.swept(Copied(into))  # nothing is squared: any size will do
+    into = room.workspace.tall(name, view.shape, A.dtype, view.geometry.tall_rows)
+    room.journal.once(lambda: view.swept(Copied(into))[0])  # nothing is squared: any size will do
     return into
 
 

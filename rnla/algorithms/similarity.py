@@ -19,6 +19,7 @@ import numpy as np
 import scipy.special
 import scipy.stats
 
+from rnla.algorithms.lifecycle import Checkpoints, Journal
 from rnla.algorithms.planning import oriented
 from rnla.algorithms.results import Cost
 from rnla.algorithms.sample_certificates import PairsCertificate
@@ -28,7 +29,7 @@ from rnla.errors import RequestError, UnsupportedError
 from rnla.kernels.blas import single_blas_thread
 from rnla.sweeps.matrix import Labels, Matrix
 from rnla.sweeps.pairs import Dots, tiles_of
-from rnla.sweeps.products import ColumnNorms, GramMatrix, Right, RowNorms, tall_rows
+from rnla.sweeps.products import ColumnNorms, GramMatrix, Product, Right, RowNorms, tall_rows
 from rnla.sweeps.settling import in_range, settled
 from rnla.sweeps.sketches import Embedding, Sketch
 from rnla.sweeps.source import ResidentTall, Tall, Workspace
@@ -165,13 +166,13 @@ def cut_of(threshold: float, failure: float, rows: int) -> float:
     return low
 
 
-def similar(A: Matrix, search: Search, workspace: Workspace) -> Found:
+def similar(A: Matrix, search: Search, workspace: Workspace, checkpoints: Checkpoints | None = None) -> Found:
     """Pairs of columns of A whose cosine is at least the threshold."""
     with single_blas_thread():
         A = settled(A)
         if search.method == "gram":
             return _by_gram(A, search.threshold)
-        return _by_sketch(A, search, workspace)
+        return _by_sketch(A, search, workspace, Journal(checkpoints))
 
 
 def _by_gram(A: Matrix, threshold: float) -> Found:
@@ -189,10 +190,10 @@ def _cosines(dots: Array, first: Array, second: Array) -> Array:
     return np.asarray(found)
 
 
-def _by_sketch(A: Matrix, search: Search, workspace: Workspace) -> Found:
+def _by_sketch(A: Matrix, search: Search, workspace: Workspace, journal: Journal) -> Found:
     rows = min(sketch_rows(search.threshold, search.failure), A.shape[0])
     cut = cut_of(search.threshold, search.failure, rows)
-    sketch, lengths, unit = _first_read(A, rows, search.seed, workspace)
+    sketch, lengths, unit = _first_read(A, rows, search.seed, workspace, journal)
     first, second = _candidates(sketch, lengths > 0, search, cut, A.swept_by.threads)
     if not first.size:
         return Found(first, second, np.zeros(0), rows, search.failure)
@@ -213,18 +214,23 @@ def _by_tiles(first: Array, second: Array, n: int) -> tuple[Array, Array, Array,
     return np.flatnonzero(there), first, second, Dots(place[first], place[second])
 
 
-def _first_read(A: Matrix, rows: int, seed: int, workspace: Workspace) -> tuple[Tall, Array, float]:
+def _first_read(A: Matrix, rows: int, seed: int, workspace: Workspace, journal: Journal) -> tuple[Tall, Array, float]:
     """(S A)^T for a Gaussian S (n, l), the lengths of the columns (n,), and the unit that both are in."""
     S = Embedding("gaussian", rows, A.shape[0], seed, "similarity")
     view, turned = oriented(A)
+
+    def swept(*products: Product) -> tuple[Any, ...]:
+        answers, _, used = in_range(view, *products)
+        return *answers, used.transform.unit
+
     if not turned:
-        (norms, sketch), _, view = in_range(view, ColumnNorms(), Sketch(S))
-        return ResidentTall(np.ascontiguousarray(sketch.T)), np.sqrt(norms), view.transform.unit
+        norms, sketch, unit = journal.once(lambda: swept(ColumnNorms(), Sketch(S)))
+        return ResidentTall(np.ascontiguousarray(sketch.T)), np.sqrt(norms), float(unit)
     height, dtype = view.geometry.tall_rows, np.dtype(np.float64)
     into = workspace.tall("sketch", (view.shape[0], rows), dtype, height)
-    norms = workspace.tall("norms", (view.shape[0], 1), dtype, height)
-    _, _, view = in_range(view, RowNorms(norms), Right(S.transpose(), into))
-    return into, np.sqrt(tall_rows(norms, slice(0, view.shape[0]))[:, 0]), view.transform.unit
+    found = workspace.tall("norms", (view.shape[0], 1), dtype, height)
+    *_, unit = journal.once(lambda: swept(RowNorms(found), Right(S.transpose(), into)))
+    return into, np.sqrt(tall_rows(found, slice(0, view.shape[0]))[:, 0]), float(unit)
 
 
 def _candidates(sketch: Tall, there: Array, search: Search, cut: float, threads: int) -> tuple[Array, Array]:

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 import rnla
+from rnla.algorithms.planning import Plan
 from rnla.errors import IntegrityError, LockedError
+from rnla.jobs.checkpoints import checkpoint_bytes
 from tests.faults import reads
 from tests.jobs.attempts import INTERRUPTED, Job, Moment, attempt, files, finished, killed
 from tests.jobs.conftest import SMALL
@@ -61,6 +63,21 @@ def test_killed_after_any_sweep_it_ends_with_the_same_bits_and_reads_no_sweep_ag
         assert (before == all_reads) == (last == sweeps[-1])
         assert files(job.out) == expected
         assert outcome.attributes["resumed_sweeps"] == last
+
+
+def test_samples_killed_after_any_sweep_take_up_what_was_finished(sample):
+    twin = sample("twin", log="twin.log")
+    with attempt(twin) as whole:
+        plan = whole.outcome().attributes["plan"]
+    expected, sweeps, all_reads = files(twin.out), whole.sweeps, len(reads(twin.log))
+    assert bool(sweeps) == bool(plan["state_bytes"])  # one read alone has nothing to take up
+    for last in sweeps:
+        job = sample(f"out{last}", log=f"out{last}.log")
+        killed(job, Moment(sweep=last))
+        assert (job.folder / "work" / "state.npz").stat().st_size <= checkpoint_bytes(Plan(**plan)) / 2
+        assert finished(job).resumed_sweeps == last
+        assert len(reads(job.log)) == all_reads
+        assert files(job.out) == expected
 
 
 def test_a_kill_after_every_sweep_costs_no_read(request, tmp_path):
