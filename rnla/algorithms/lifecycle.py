@@ -41,6 +41,9 @@ class Checkpoints(Protocol):
     def save(self, state: S) -> None:
         """Keep a state in place of the last one, in one atomic step."""
 
+    def forget(self) -> None:
+        """Drop a state that does not fit the data, with the tall arrays that belong to it."""
+
 
 class NoCheckpoints:
     """Keeps nothing."""
@@ -50,6 +53,9 @@ class NoCheckpoints:
         return None
 
     def save(self, state: S) -> None:
+        """Nothing."""
+
+    def forget(self) -> None:
         """Nothing."""
 
 
@@ -82,7 +88,9 @@ class Journal:
     def __init__(self, checkpoints: Checkpoints | None = None) -> None:
         self.checkpoints = checkpoints or NoCheckpoints()
         found = self.checkpoints.load(Answers(0, np.array("[]"), np.zeros(0, np.uint8)))
-        self.kept = _unpacked(found) if found is not None else []
+        self.kept = [] if found is None else _unpacked(found)
+        if found is None:  # tall arrays of other data may be of other shapes, and are written again
+            self.checkpoints.forget()
         self.asked = 0
 
     def once(self, sweep: Callable[[], tuple[Any, ...]]) -> tuple[Any, ...]:

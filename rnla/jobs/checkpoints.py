@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -43,6 +44,7 @@ class FileCheckpoints:
     meter: Meter = field(default_factory=Meter)
     started: float = field(default_factory=perf_counter)
     taken_up: list[float] = field(default_factory=list)  # seconds of earlier attempts
+    talls: tuple[Path, ...] = ()  # folders of tall arrays
 
     @property
     def seconds_before(self) -> float:
@@ -93,6 +95,13 @@ class FileCheckpoints:
                 os.fsync(stream.fileno())
             aside.replace(self.file)
         self.swept(int(getattr(state, "sweeps", 0)))
+
+    def forget(self) -> None:
+        """Drop the state, with the tall arrays that belong to it."""
+        with writing_errors(self.file):
+            self.file.unlink(missing_ok=True)  # first: no state may speak of arrays that are gone
+            for child in [child for folder in self.talls for child in folder.iterdir()]:
+                shutil.rmtree(child)
 
 
 @contextmanager

@@ -229,7 +229,8 @@ def _worked(work: Work, folder: JobFolder, watcher: Observer, *, overwrite: bool
     with folder.attempt():
         tall = {name: cast("tuple[str, str]", named(pair, A.labels)) for name, pair in chosen.tall.items()}
         writer = ResultWriter(str(folder.group), tall)
-        checkpoints = FileCheckpoints(folder.state, work.data, watcher.swept, A.meter, clock)
+        talls = (folder.group, folder.scratch)
+        checkpoints = FileCheckpoints(folder.state, work.data, watcher.swept, A.meter, clock, talls=talls)
         resumed = checkpoints.sweeps()
         place = Place(JobWorkspace(writer, Scratch(str(folder.scratch))), checkpoints, work.others)
         delivered = chosen.run(A, work.config, place)
