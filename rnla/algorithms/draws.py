@@ -1,12 +1,12 @@
 """Draws of columns and rows by weights: which, how often, and the sampling matrix S that makes (A S)(S^T B) unbiased.
 
-With replacement (Drineas, Kannan and Mahoney 2006): index j with probability p_j = w_j / sum w in each of s draws. How
-many of them fall into each tile of 4096 weights is multinomial, and so is how many of those fall on each index, so that
-memory follows the terms that are drawn, however many draws there are. Without: priority sampling (Duffield,
-Lund and Thorup 2007; for products of matrices Daliri, Freire, Musco et al. 2023): the s largest of w_j / u_j, u_j
-uniform, each standing for 1 / min(1, w_j / tau), tau being the next largest. Weights are read in strips, never whole,
-and random numbers belong to tiles and indices: the same draw whatever the chunks. Only ratios of weights matter: they
-are divided by a power of two near the largest.
+With replacement (Drineas, Kannan and Mahoney 2006): index j with probability p_j = w_j / sum w in each of s draws,
+found by its place in the sums of tiles of 4096 weights and then inside the tile. Of many draws only how many fall into
+each tile is drawn (multinomial), and then how many on each index, so that memory follows the terms and not the draws.
+Without: priority sampling (Duffield, Lund and Thorup 2007; for products Daliri, Freire, Musco et al. 2023):
+the s largest of w_j / u_j, u_j uniform, each standing for 1 / min(1, w_j / tau), tau being the next largest. Weights
+are read in strips, never whole, and random numbers belong to draws, tiles and indices: the same draw whatever the
+chunks. Only ratios of weights matter: they are divided by a power of two near the largest.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from rnla.sweeps.products import tall_rows
 from rnla.sweeps.source import Tall
 
 STRIP_ROWS = 64 * TILE_ROWS  # weights in memory at once
+FEW = 1 << 18  # draws that are made one by one
 HELD = 8 * STRIP_ROWS  # so many of a user's (16 MB) are computed once and held; more are read in strips, three times
 HELD = 8 * STRIP_ROWS  # so many of a user's (16 MB) are computed once and held; more are read in strips, three times
 MOST_DRAWN = 1 << 53  # draws: as many as float64 counts
@@ -202,10 +203,13 @@ def entries_at(read: Callable[[slice], Array], indices: Array, size: int) -> Arr
 def _with_replacement(weights: Weights, count: int, seed: int, name: str) -> Draws:
     sums = tile_sums(weights)
     total = float(sums.sum())
-    shares = _multinomial(tile_generator(seed, f"{name}: tiles", 0), count, sums)
-    found = [
-        _in_strip(weights, rows, shares, seed, name) for rows in strips(weights.size) if shares[_tiles(rows)].any()
-    ]
+    counting: _Targets | _Shares
+    if count <= FEW:
+        targets = np.sort(uniform_rows(seed, name, slice(0, count)))
+        counting = _Targets(np.append(0.0, np.cumsum(sums)), targets)
+    else:
+        counting = _Shares(_multinomial(tile_generator(seed, f"{name}: tiles", 0), count, sums), seed, name)
+    found = [_in_strip(weights, rows, counting) for rows in strips(weights.size) if any(map(counting.of, _tiles(rows)))]
     indices, counts, kept = (np.concatenate(field) for field in zip(*found, strict=True))
     probabilities = kept / total
     # E[(A S)(S^T B)] = sum_j E[c_j] / (s p_j) a_j b_j^T = A B
@@ -213,31 +217,58 @@ def _with_replacement(weights: Weights, count: int, seed: int, name: str) -> Dra
     return Draws(indices, counts, probabilities, scales, weights.size, count, replace=True)
 
 
-def _tiles(rows: slice) -> slice:
+def _tiles(rows: slice) -> range:
     """The tiles of a range of rows."""
-    return slice(rows.start // TILE_ROWS, -(-rows.stop // TILE_ROWS))
+    return range(rows.start // TILE_ROWS, -(-rows.stop // TILE_ROWS))
 
 
-def _in_strip(weights: Weights, rows: slice, shares: Array, seed: int, name: str) -> tuple[Array, Array, Array]:
+class _Targets:
+    """Few draws: each a place in the sums of all weights."""
+
+    def __init__(self, edges: Array, targets: Array) -> None:
+        self.edges, self.targets = edges, targets * edges[-1]  # (tiles + 1,), (s,) in order
+        last = np.flatnonzero(np.diff(edges))[-1]
+        tiles = np.minimum(np.searchsorted(edges[1:], self.targets, side="right"), last)
+        self.starts = np.searchsorted(tiles, np.arange(edges.size))
+
+    def of(self, tile: int) -> int:
+        """Draws that fall into a tile."""
+        return int(self.starts[tile + 1] - self.starts[tile])
+
+    def inside(self, tile: int, weights: Array) -> Array:
+        """How often each index of a tile is drawn."""
+        targets = self.targets[self.starts[tile] : self.starts[tile + 1]]
+        at = np.searchsorted(self.edges[tile] + np.cumsum(weights), targets, side="right")
+        at = np.minimum(at, np.flatnonzero(weights)[-1])  # the last sum may be a rounding less than the target
+        return np.bincount(at, minlength=weights.size)
+
+
+@dataclass(frozen=True)
+class _Shares:
+    """Many draws: how many fall into each tile, and then on each index, is multinomial."""
+
+    shares: Array  # (tiles,)
+    seed: int
+    name: str
+
+    def of(self, tile: int) -> int:
+        """Draws that fall into a tile."""
+        return int(self.shares[tile])
+
+    def inside(self, tile: int, weights: Array) -> Array:
+        """How often each index of a tile is drawn."""
+        return _multinomial(tile_generator(self.seed, self.name, tile), self.of(tile), weights)
+
+
+def _in_strip(weights: Weights, rows: slice, counting: _Targets | _Shares) -> tuple[Array, Array, Array]:
     """Indices drawn from a strip, how often each, and their weights: (u,), (u,), (u,)."""
-    tiles = range(*_tiles(rows).indices(len(shares)))
     inside, counts = weights.strip(rows), np.zeros(rows.stop - rows.start, np.int64)
-    for tile in tiles:
-        if shares[tile]:
-            here = slice((tile - tiles.start) * TILE_ROWS, (tile - tiles.start + 1) * TILE_ROWS)
-            counts[here] = _in_tile(inside[here], int(shares[tile]), tile_generator(seed, name, tile))
+    for tile in _tiles(rows):
+        if counting.of(tile):
+            here = slice(tile * TILE_ROWS - rows.start, (tile + 1) * TILE_ROWS - rows.start)
+            counts[here] = counting.inside(tile, inside[here])
     (at,) = np.nonzero(counts)
     return rows.start + at, counts[at], inside[at]
-
-
-def _in_tile(weights: Array, count: int, generator: np.random.Generator) -> Array:
-    """How often each index of a tile is drawn; few draws are cheaper one by one."""
-    if count > TILE_ROWS:
-        return _multinomial(generator, count, weights)
-    edges = np.cumsum(weights)
-    at = np.searchsorted(edges, generator.random(count) * edges[-1], side="right")
-    at = np.minimum(at, np.flatnonzero(weights)[-1])  # rounding may carry a target to the last sum
-    return np.bincount(at, minlength=weights.size)
 
 
 def _multinomial(generator: np.random.Generator, count: int, weights: Array) -> Array:

@@ -17,6 +17,8 @@ from rnla.sweeps.spans import BLOCK_BYTES
 MARGIN_BYTES = 32 << 20  # the interpreter's own growth
 PAIR_BYTES = 112  # of a candidate pair while it is looked at
 STATE_BYTES = 4 << 10  # of a journal, besides the answers
+NONZERO_BYTES = 8 + 8  # a number and its column
+DRAWN_BYTES = 8 * 12  # of a term that was drawn: index, count, weight, chance, scale, and copies while they are made
 PAIRS = ("the output is 24 bytes for each pair that is found",)
 
 
@@ -95,6 +97,7 @@ def plan_product(A: Matrix, B: Matrix, request: Sampling, machine: Machine) -> P
     first = max(_first_bytes(side, machine.threads, probes) for side in ((A,) if twin else (A, B)))
     second = max(_gathering_bytes(side, u, machine.threads) for side in ((A,) if twin else (A, B.T)))
     third = _multiplying_bytes(A, u, p, machine.threads)
+    drawing = u * DRAWN_BYTES
     sizes = A.geometry.bytes + (0 if twin else B.geometry.bytes)
     sides = (A,) if twin else (A, B)
     extra = [_settling_reads(side.T if side.own_means else side) * side.geometry.bytes for side in sides]
@@ -107,8 +110,8 @@ def plan_product(A: Matrix, B: Matrix, request: Sampling, machine: Machine) -> P
         "sampled-product", A, f"{request.weights} weights, {how}",
         f"{'one matrix' if twin else 'two matrices'} of {spelt_bytes(sizes)}; the second read is of drawn chunks",
         machine, width=u, passes=2 + any(extra), bytes_read=2 * sizes + sum(extra),
-        flops=2.0 * m * p * u + 4.0 * PROBES * (m + p) * N, peak=max(first, second, third), output=M * p * item,
-        scratch=scratch, state=STATE_BYTES + answered, notes=notes,
+        flops=2.0 * m * p * u + 4.0 * PROBES * (m + p) * N, peak=max(first, second, third) + drawing,
+        output=M * p * item, scratch=scratch, state=STATE_BYTES + answered, notes=notes,
     )  # fmt: skip
 
 
@@ -141,7 +144,9 @@ def _gathering_bytes(A: Matrix, u: int, threads: int) -> int:
     """Of A S by panels of whole chunk rows: what is read, and its block."""
     r, c = A.source.chunks
     cut = geometry((A.shape[0], u), A.source.dtype.itemsize, (r, u), strip_bytes=1 << 62)
-    read = r * min(c, A.shape[1]) * A.source.dtype.itemsize * 2 + int(getattr(A.source, "transient_bytes", 0))
+    kept = getattr(A.source, "cut", None)  # of a sparse matrix: panels of so many nonzeros
+    piece = r * min(c, A.shape[1]) * A.source.dtype.itemsize if kept is None else kept.most_nonzeros * NONZERO_BYTES
+    read = 2 * piece + int(getattr(A.source, "transient_bytes", 0))
     rows = min(cut.tall_rows, A.shape[0])
     busy = min(threads, len(cut.spans()))
     return busy * (3 * cut.panel_bytes + read + 2 * BLOCK_BYTES + 3 * rows * u * A.dtype.itemsize)

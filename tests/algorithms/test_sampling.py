@@ -12,7 +12,7 @@ import zarr
 from distributed import Client
 
 import rnla
-from rnla.algorithms.forecasts import Machine, plan_product
+from rnla.algorithms.forecasts import MARGIN_BYTES, Machine, plan_product
 from rnla.algorithms.sampling import checked_sampling
 from rnla.errors import DoesNotFitError, OverflowedError, RequestError, UnsupportedError
 from rnla.kernels.blas import single_blas_thread
@@ -584,6 +584,29 @@ def test_measured_memory_stays_under_the_plan(killer, tmp_path, chunks, twin):
     assert peak <= planned
     assert stated <= planned
     assert planned - base <= TIGHT * (peak - before), "a plan far above what is used promises nothing"
+
+
+def test_a_plan_follows_the_nonzeros_of_sparse_matrices():
+    """200 of 20,000 columns: measured 0.20 GB above the base for 6 million nonzeros; dense panels would be 2.8 GB."""
+    A = rnla.open(scipy.sparse.random_array((6_000, 20_000), density=0.005, format="csr", dtype="f4", rng=0))
+    request = checked_sampling(A.shape[::-1], A.shape, 200)
+    base = 10**8
+    plan = plan_product(A.T, A, request, Machine(2, base))
+    nonzeros = 600_000 * (4 + 4)
+    gathered = 3 * 20_000 * 200 * 8  # A S, its rows and its product, in float64
+    assert plan.peak_bytes - base - MARGIN_BYTES <= 2 * TIGHT * (nonzeros + gathered)
+
+
+def test_draws_are_part_of_the_plan_and_take_the_memory_of_terms():
+    A, B = random_of("f4", (3, 50_000)), random_of("f4", (50_000, 2), 1)
+    few, many = (
+        plan_product(rnla.open(A), rnla.open(B), checked_sampling(A.shape, B.shape, s), Machine(1, 0))
+        for s in (10, 10**9)
+    )
+    assert many.peak_bytes - few.peak_bytes >= 50_000 * 8 * 5
+    found = rnla.sampled_product(A, B, 10**9)
+    assert found.draws.counts.sum() == 10**9
+    assert found.relative_error < 0.01
 
 
 def test_a_plan_counts_reads_and_output(stores):
