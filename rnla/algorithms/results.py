@@ -27,6 +27,7 @@ class Cost:
     peak_bytes: int  # largest memory of any process that took part, seen at each panel
     read_seconds: float = 0.0  # summed over threads
     missing_entries: int = 0  # NaN and infinite entries found, masked or imputed as `missing` said
+    sweeps: tuple[int, ...] = ()  # bytes that each read; those of earlier attempts together
 
     @property
     def told(self) -> str:

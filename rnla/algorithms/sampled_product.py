@@ -112,14 +112,17 @@ class SampledProduct:
         Parameters
         ----------
         rows, columns : arrays of indices
-            Of one shape; scalars stand for many.
+            Of one shape, or of shapes that broadcast; scalars stand for many.
         confidence : float
             Between 0 and 1.
         """
         level = share(confidence, "confidence", "a probability")
-        at, across = np.broadcast_arrays(
-            *(self._checked(*side) for side in ((rows, "rows", 0), (columns, "columns", 1)))
-        )
+        down, over = self._checked(rows, "rows", 0), self._checked(columns, "columns", 1)
+        try:
+            at, across = np.broadcast_arrays(down, over)
+        except ValueError as error:
+            msg = f"rows of shape {down.shape} and columns of shape {over.shape} name no entries: give both one shape"
+            raise RequestError(msg) from error
         left, right = (
             wide(np.asarray(side[np.unique(places)]))[np.unique(places, return_inverse=True)[1].ravel()]
             for side, places in ((self.left, at.ravel()), (self.right, across.ravel()))
@@ -158,6 +161,7 @@ class SampledProduct:
 
     def _checked(self, places: Any, name: str, side: int) -> Array:
         found, size = array_of_numbers(places, name), self.value.shape[side]
+        found = found if found.size else found.astype(np.int64)  # an empty list is no list of fractions
         if found.dtype.kind not in "iu" or np.any((found < 0) | (found >= size)):
             msg = f"{name} must be indices in 0..{size - 1}"
             raise RequestError(msg)

@@ -183,21 +183,20 @@ def drawn(result: Shown) -> str:
 
 
 def read(result: Shown) -> str:
-    """Bytes of the first read, which is whole, and of the second, of chunks that hold what was drawn."""
-    total = stored_bytes(result)
-    spent = (result.record.get("cost") or {}).get("bytes_read")
-    if not known(spent) or not total:
+    """Bytes of the reads for norms and probes, which are whole, and of the last, of chunks that hold what was drawn."""
+    cost = result.record.get("cost") or {}
+    spent, passes, sweeps = cost.get("bytes_read"), cost.get("passes"), cost.get("sweeps") or ()
+    gathered = 2 if result.record.get("others") else 1  # sweeps: of A, and of B if it is not A^T
+    if not known(spent) or not passes or len(sweeps) < gathered:
         return f"<p>Bytes read: {spelt_bytes(spent) if known(spent) else UNKNOWN}.</p>"
-    second = max(spent - total, 0)
+    first, second, size = sum(sweeps[:-gathered]), sum(sweeps[-gathered:]), spent / passes
+    found = "for norms and probes" if first else "none: the norms were kept beside the stores"
     rows = [
-        ("first read, for norms and probes", spelt_bytes(min(total, spent)), percent(min(spent / total, 1.0))),
-        ("second read, of chunks with drawn terms", spelt_bytes(second), percent(second / total)),
-        ("together", spelt_bytes(spent), percent(spent / total)),
+        (name, spelt_bytes(count), percent(count / size))
+        for name, count in (
+            (f"first read, {found}", first),
+            ("second read, of chunks with drawn terms", second),
+            ("together", spent),
+        )
     ]
     return html(Table(("", "bytes", "of the data"), rows))
-
-
-def stored_bytes(result: Shown) -> int:
-    """Bytes of the matrices when all entries are read once."""
-    given = [result.record.get("input") or {}, *(result.record.get("others") or {}).values()]
-    return sum(math.prod(one["shape"]) * np.dtype(one["dtype"]).itemsize for one in given if one.get("shape"))

@@ -283,6 +283,7 @@ def cost_of(A: Matrix, seconds: float, *others: Matrix) -> Cost:
         peak_bytes=total.peak_bytes,
         read_seconds=total.read_seconds,
         missing_entries=A.meter.missing,
+        sweeps=tuple(tally.bytes_read for tally in A.meter.tallies),
     )
 
 

@@ -267,6 +267,9 @@ def test_intervals_take_arrays_of_indices_and_complex_entries():
     for bad in ({"rows": 8, "columns": 0}, {"rows": -1, "columns": 0}, {"rows": 0.5, "columns": 0}):
         with pytest.raises(RequestError, match="indices in"):
             found.entries(**bad)
+    with pytest.raises(RequestError, match=r"rows of shape \(2,\) and columns of shape \(3,\)"):
+        found.entries([0, 1], [0, 1, 2])
+    assert all(side.shape == (0,) for side in found.entries([], []))
     with pytest.raises(RequestError, match="confidence"):
         found.entries(0, 0, confidence=95)
 

@@ -5,25 +5,30 @@ import re
 
 import numpy as np
 import pytest
+import scipy.sparse
 
+import rnla
+from rnla.arrays import spelt_bytes
 from rnla.dashboard.norms import norms_of
 from rnla.dashboard.reading import shown
 from rnla.store.results import ResultWriter
+from tests.backends import grouped
 from tests.dashboard.results import record
 from tests.dashboard.test_bases import told
 from tests.dashboard.test_report import report
 
 
-def stored(place, pipeline, arrays, proof, config, shape=(300, 80)):
+def stored(place, pipeline, arrays, proof, config, shape=(300, 80), sweeps=()):
     """A result of small arrays, as a pipeline writes it."""
     writer = ResultWriter(str(place.with_name("making")))
     for name, (values, dimensions) in arrays.items():
         writer.set(name, values, dimensions)
-    writer.publish(place, record(pipeline, shape, proof) | {"config": config})
+    made = record(pipeline, shape, proof)
+    writer.publish(place, made | {"config": config, "cost": made["cost"] | {"sweeps": list(sweeps)}})
     return place
 
 
-def product(place, count=40, *, replace=True, **proof):
+def product(place, count=40, *, replace=True, sweeps=(), **proof):
     """300 terms, drawn with weights that fall."""
     chances = 1.0 / np.arange(1, 31)
     chances /= chances.sum() * 1.2
@@ -39,7 +44,7 @@ def product(place, count=40, *, replace=True, **proof):
         "needed": None, "met": True, "status": "ok",
     }  # fmt: skip
     config = {"weights": "product", "replace": replace, "transposed": True}
-    return stored(place, "sampled-product", arrays, certificate | proof, config)
+    return stored(place, "sampled-product", arrays, certificate | proof, config, sweeps=sweeps)
 
 
 def test_sampled_product_sets_expected_beside_measured(tmp_path):
@@ -69,9 +74,27 @@ def test_draws_are_listed_by_their_probability(tmp_path):
 
 
 def test_second_read_is_told_apart_from_the_first(tmp_path):
-    rows = told(report(product(tmp_path / "r.zarr"))[0])
     size = 300 * 80 * 4
+    place = product(tmp_path / "r.zarr", sweeps=[size, 3 * size])
+    rows = told(report(place)[0])
+    assert ["first read, for norms and probes", f"{size // 1000} kB", "100 %"] in rows
     assert ["second read, of chunks with drawn terms", f"{3 * size // 1000} kB", "300 %"] in rows
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_reads_of_sparse_products_are_told_by_what_was_read(tmp_path, kept):
+    A = np.where(np.arange(60 * 40).reshape(60, 40) % 3 == 0, 1.0 + np.arange(40), 0.0)
+    grouped(scipy.sparse.csr_array, A, tmp_path / "a")
+    if kept:
+        rnla.norms(tmp_path / "a", keep=True)
+    X = rnla.open(tmp_path / "a")
+    found = rnla.sampled_product(X.T, X, 40, replace=False, out=tmp_path / "r.zarr")
+    rows = told(report(tmp_path / "r.zarr")[0])
+    one = spelt_bytes(X.geometry.bytes)
+    first = ["first read, none: the norms were kept beside the stores", "0 B", "0 %"]
+    assert (first if kept else ["first read, for norms and probes", one, "100 %"]) in rows
+    assert ["second read, of chunks with drawn terms", one, "100 %"] in rows
+    assert sum(found.cost.sweeps) == found.cost.bytes_read
 
 
 @pytest.mark.parametrize(
