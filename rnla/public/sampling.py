@@ -1,4 +1,4 @@
-"""The public functions that take samples: norms, draws, sampled products, similar columns, sketches.
+"""The public functions that take samples: norms, leverage scores, draws, sampled products, similar columns, sketches.
 
 They use the active distributed.Client when there is one, otherwise the threads of this process.
 """
@@ -22,12 +22,14 @@ from rnla.algorithms.sampled_product import SampledProduct, certified
 from rnla.algorithms.sampling import Sampling, checked_sampling, sampled
 from rnla.algorithms.similarity import Similar, checked_search, similar
 from rnla.algorithms.sketching import Sketched, checked_sketch, sketched
+from rnla.arrays import accumulator_dtype
 from rnla.checks import flag, integer
 from rnla.cluster.resources import Resources, refuse_if_too_large, resources
 from rnla.errors import RequestError
 from rnla.jobs.pipelines import given
 from rnla.jobs.running import cost_of, run_job
 from rnla.opening import open_matrix
+from rnla.public.factorisation import svd
 from rnla.public.loading import dasked, load
 from rnla.sweeps.matrix import Matrix, Meter
 from rnla.sweeps.runners import current
@@ -86,10 +88,10 @@ def draws(weights: Any, count: int, *, replace: bool = True, seed: int = 0) -> D
     Parameters
     ----------
     weights : array of N numbers, none negative
-        numpy, or a Dask array, which is read in strips: `rnla.norms(A).columns`, leverage scores, ones. What has weight
-        zero is never drawn.
+        numpy, or a Dask array (beyond two million read in strips, three times): `rnla.norms(A).columns`,
+        `rnla.leverage_scores(A, k)`, ones. What has weight zero is never drawn.
     count : int
-        Draws, 1 or more.
+        Draws, 1 to 2^53; memory follows the different indices that are drawn.
     replace : bool
         Draw each index as often as it comes, with probability w_j / sum w; or none twice, by priority sampling, where
         large weights are certain to be drawn.
@@ -121,6 +123,49 @@ def draws(weights: Any, count: int, *, replace: bool = True, seed: int = 0) -> D
     return found
 
 
+def leverage_scores(A: Any, k: int, *, passes: int = 4, seed: int = 0, memory_bytes: int | None = None) -> Any:
+    """Leverage scores of the columns of A in its leading k right singular vectors, sum_i |Vt[i, j]|^2: (m, n) -> (n,).
+
+    Those of rows are `leverage_scores(A.T, k)`. Scores lie between 0 and 1 and add up to k. They are weights for
+    `rnla.draws` and `rnla.sampled_product`: columns that the leading subspace stands on are drawn more often, however
+    long they are.
+
+    Parameters
+    ----------
+    A : Matrix, or anything that `rnla.open` takes
+        m x n, real or complex.
+    k : int
+        Dimension of the subspace, 1..min(m, n). Directions that cannot be told from rounding (beyond the rank of A) are
+        left out, and the sum is then less.
+    passes, seed, memory_bytes
+        As for `rnla.svd`, which is what this costs: `passes` reads of A.
+
+    Returns
+    -------
+    array of length n
+        numpy, float64; a Dask array when A is stored and wide.
+
+    Raises
+    ------
+    RequestError, RankError, DoesNotFitError, IntegrityError, NonFiniteError
+        As for `rnla.svd`.
+
+    Notes
+    -----
+    Mahoney and Drineas (2009). Scores are as right as the singular vectors: well determined where sigma_k and
+    sigma_(k+1) differ, arbitrary within a group of equal singular values that k cuts in two.
+
+    Examples
+    --------
+    >>> import numpy, rnla
+    >>> rnla.leverage_scores(numpy.diag([3.0, 2.0, 1.0]), 2)
+    array([1., 1., 0.])
+    """
+    found = svd(A, k, passes=passes, seed=seed, memory_bytes=memory_bytes)
+    there = found.s > found.certificate.rounding_floor
+    return (abs(found.Vt[there].astype(accumulator_dtype(found.Vt.dtype))) ** 2).sum(axis=0)
+
+
 def sampled_product(  # noqa: PLR0913 - options are keywords
     A: Any,
     B: Any,
@@ -148,8 +193,8 @@ def sampled_product(  # noqa: PLR0913 - options are keywords
     seed : int
         Fixes the draw and the probes.
     weights : {"product", "norm-squared", "uniform"} or array of length N
-        |a_j||b_j|, the best there is; |a_j|^2; the same for all that are not zero; or any others, such as leverage
-        scores, positive where |a_j||b_j| is.
+        |a_j||b_j|, the best there is; |a_j|^2; the same for all that are not zero; or any others, such as
+        `rnla.leverage_scores(A, k)`, positive where |a_j||b_j| is.
     tol : float, optional
         Expected relative error to reach, (E||A B - value||_F^2)^1/2 / ||A B||_F.
     out : path, optional
