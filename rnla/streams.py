@@ -29,9 +29,11 @@ def words(seed: int, name: str, rows: slice, per_row: int) -> Array:
     return np.asarray(philox.random_raw(skipped + count))[skipped:].reshape(-1, per_row)
 
 
-def normal(seed: int, name: str, rows: int, columns: int, *, complex_: bool = False) -> Array:
+def normal(
+    seed: int, name: str, rows: int, columns: int, *, complex_: bool = False, tile_rows: int = TILE_ROWS
+) -> Array:
     """Standard Gaussian matrix (rows, columns), float64 or complex128, of the stream (seed, name)."""
-    return normal_rows(seed, name, slice(0, rows), columns, complex_=complex_)
+    return normal_rows(seed, name, slice(0, rows), columns, complex_=complex_, tile_rows=tile_rows)
 
 
 def normal_rows(

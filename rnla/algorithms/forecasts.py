@@ -49,12 +49,13 @@ def plan_sketch(A: Matrix, S: Embedding, machine: Machine) -> Plan:
     joined, rowwise = (0, S.l) if turned else (S.l, 0)
     block_rows = _block_rows(view)
     peak = sweep_bytes(view, machine.threads, joined=joined, rowwise=rowwise, copies=2)
-    peak += machine.threads * block_rows * S.l * 3 * item + (S.m * S.l * 2 * item if turned else 0)
+    made = S.m * (3 * S.nonzeros if S.sparse else S.l) * 2 * item if turned else 0  # S^T
+    peak += machine.threads * block_rows * S.l * 3 * item + made
     reads = 1 + _settling_reads(view)
     return _plan(
         "sketch", A, S.kind, f"{S.l} rows, {S.nonzeros} nonzeros in a column", machine,
         width=S.l, passes=reads, bytes_read=reads * view.geometry.bytes,
-        flops=2.0 * S.nonzeros * A.shape[0] * A.shape[1], peak=peak,
+        flops=2.0 * (S.l if turned and not S.sparse else S.nonzeros) * A.shape[0] * A.shape[1], peak=peak,
         output=S.l * A.shape[1] * A.dtype.itemsize, scratch=0,
     )  # fmt: skip
 

@@ -28,7 +28,7 @@ from rnla.sweeps.matrix import Matrix
 from rnla.sweeps.products import ColumnNorms, Gram, Left, Product, Right, RowNorms
 from rnla.sweeps.sampled import Distance, Rescaled
 from rnla.sweeps.settling import in_range, unit_power
-from rnla.sweeps.sketches import Normal
+from rnla.sweeps.sketches import GAUSSIAN_TILE, Normal
 from rnla.sweeps.source import ResidentTall, Source, Tall, Workspace
 
 PROBES = 20
@@ -89,7 +89,7 @@ def measured(A: Matrix, B: Matrix, room: Room, seed: int, *, probing: bool) -> I
 def measured_twin(A: Matrix, room: Room, seed: int, *, probing: bool) -> Inner:
     """The same of A and A^T in one read; A A^T G only when A is swept along the inner side."""
     view, turned = _wide(A)
-    G = normal(seed, PROBE_NAME, view.shape[1], PROBES)
+    G = normal(seed, PROBE_NAME, view.shape[1], PROBES, tile_rows=GAUSSIAN_TILE)
     if turned:  # swept by the rows of A^T
         into, BG = room.tall(view, "norms", 1), room.tall(view, "BG", PROBES)
         products: list[Product] = [Right(G, BG), Gram(G)] if probing else []  # A^T G, A A^T G
@@ -155,7 +155,7 @@ def _right(B: Matrix, room: Room, seed: int, *, probing: bool) -> _Side:
         products = [RowNorms(into)]
         if probing:
             BG = room.tall(view, "BG", PROBES)
-            products.append(Right(normal(seed, PROBE_NAME, p, PROBES), BG))
+            products.append(Right(normal(seed, PROBE_NAME, p, PROBES, tile_rows=GAUSSIAN_TILE), BG))
         _, done, more = room.swept(view, B, *products)
         return _Side(scaled(Standing(into), 2 * more), BG and _rescaled(BG, more), done + more)
     products = [ColumnNorms()]

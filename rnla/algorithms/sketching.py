@@ -17,7 +17,7 @@ from rnla.kernels.blas import single_blas_thread
 from rnla.sweeps.matrix import Matrix
 from rnla.sweeps.products import Right
 from rnla.sweeps.settling import settled_by_moments
-from rnla.sweeps.sketches import KINDS, Embedding, Sketch, lightest
+from rnla.sweeps.sketches import KINDS, Across, Embedding, Sketch, lightest
 from rnla.sweeps.source import Tall, Workspace
 from rnla.sweeps.spans import Tally
 
@@ -67,7 +67,7 @@ def sketched(A: Matrix, S: Embedding, workspace: Workspace) -> tuple[Array | Tal
             _refuse_beyond(tally, S.m, view.dtype)
             return value.astype(A.dtype), False
         into = workspace.tall("sketch", (view.shape[0], S.l), A.dtype, view.geometry.tall_rows)
-        _, tally = view.swept(Right(S.transpose(), into))  # A^T S^T
+        _, tally = view.swept(Across(S, into) if S.sparse else Right(S.transpose(), into))  # A^T S^T
         _refuse_beyond(tally, S.m, view.dtype)
         return into, True
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property, reduce
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -19,13 +20,14 @@ from rnla.arrays import Array, wide
 from rnla.streams import normal_rows, tile_generator, words
 from rnla.sweeps.blocks import Block, Dense, Strip
 from rnla.sweeps.products import Sum
-from rnla.sweeps.source import Source
+from rnla.sweeps.source import Source, Tall, holds_sparse
 from rnla.sweeps.sparse import Sparse
 
 Kind = Literal["gaussian", "sparse-sign", "countsketch", "srht"]
 KINDS: tuple[str, ...] = get_args(Kind)
 NONZEROS = 8  # in a column of a sparse sign matrix
 DENSE_ROWS, SPARSE_ROWS = 32, 64  # from so many rows on, sparse signs are multiplied faster: see `lightest`
+SPARSER = 20  # from so many times fewer nonzeros on, A S^T is made faster from a sparse S, as measured
 GAUSSIAN_TILE = 256  # rows drawn together: blocks of few rows waste little
 
 
@@ -43,6 +45,11 @@ class Embedding:
     def nonzeros(self) -> int:
         """In each column of S."""
         return {"countsketch": 1, "sparse-sign": min(NONZEROS, self.l)}.get(self.kind, self.l)
+
+    @property
+    def sparse(self) -> bool:
+        """Whether S^T has so few nonzeros that A S^T is made from them alone."""
+        return self.l > SPARSER * self.nonzeros
 
     @property
     def scale(self) -> float:
@@ -94,6 +101,27 @@ class Sketch(Sum):
 
 
 @dataclass(frozen=True)
+class Across(Sum):
+    """A S^T, row-wise, written to `into`, for a sparse S: (m, n) -> (m, l); S^T is made where it is needed."""
+
+    S: Embedding
+    into: Tall
+
+    @cached_property
+    def turned(self) -> Any:
+        """S^T / scale, sparse: (n, l)."""
+        return self.S.rows(slice(0, self.S.m))
+
+    def panel(self, block: Block) -> Array:
+        """A_i S^T: (p, l)."""
+        return right(block, self.turned) * self.S.scale
+
+    def finish(self, total: None) -> Tall:
+        """The tall matrix."""
+        return self.into
+
+
+@dataclass(frozen=True)
 class Normal:
     """A standard Gaussian matrix (m, l) in the place of a tall one: read by rows, never whole."""
 
@@ -108,7 +136,7 @@ class Normal:
 
     def read(self, rows: slice, columns: slice, scratch: Array | None = None) -> Array:
         """A range of rows."""
-        return normal_rows(self.seed, self.name, rows, self.shape[1])[:, columns]
+        return normal_rows(self.seed, self.name, rows, self.shape[1], tile_rows=GAUSSIAN_TILE)[:, columns]
 
     def write(self, rows: slice, block: Array) -> None:
         """Never."""
@@ -127,10 +155,15 @@ def left(block: Block, Y: Any) -> Array:
     return block.left_of_sparse(Y)
 
 
-def holds_sparse(source: Source) -> bool:
-    """Whether blocks of the source are scipy.sparse."""
-    array = getattr(source, "array", None)
-    return bool(getattr(source, "sparse", scipy.sparse.issparse(getattr(array, "_meta", array))))
+def right(block: Block, X: Any) -> Array:
+    """A X for a real sparse X: (n, l) -> (p, l)."""
+    if isinstance(block, Strip):
+        parts = (wide(right(part, X[columns])) for columns, part in block.parts())
+        return reduce(np.add, parts)
+    if isinstance(block, Dense):
+        return np.asarray(block.array @ X.astype(block.dtype))
+    assert isinstance(block, Sparse)  # noqa: S101 - for mypy: there is no other kind
+    return block.right_of_sparse(X)
 
 
 def lightest(source: Source, l: int) -> Kind:

@@ -110,6 +110,18 @@ class Sparse:
             found = found * self.weights[:, None]
         return np.ascontiguousarray(found, dtype=self.dtype)
 
+    def right_of_sparse(self, X: Any) -> Array:
+        """A X of a sparse real X: (n, l) -> (p, l)."""
+        scaled = X if self.multiplier is None else X.multiply(self.multiplier[:, None]).tocsr()
+        found = (self.stored @ scaled.astype(self.dtype)).toarray()
+        if self.centre is not None:
+            found = found - scaled.T @ self.centre
+        if self.row_centre is not None:
+            found = found - np.outer(self.row_centre, column_sums(scaled))
+        if self.weights is not None:
+            found = found * self.weights[:, None]
+        return np.asarray(found)
+
     def left(self, Y: Array) -> Array:
         """Y^H W (S - 1 c^T - r 1^T) D, in float64: (l, n)."""
         Z = np.conj(Y, dtype=accumulator_dtype(self.dtype))

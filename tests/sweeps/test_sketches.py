@@ -9,9 +9,11 @@ import scipy.sparse
 import scipy.stats
 
 import rnla
+import rnla.streams
 from rnla.errors import OverflowedError, RequestError
-from rnla.streams import words
-from rnla.sweeps.sketches import KINDS, NONZEROS, Embedding, holds_sparse, lightest
+from rnla.streams import normal, words
+from rnla.sweeps.sketches import GAUSSIAN_TILE, KINDS, NONZEROS, Embedding, Normal, lightest
+from rnla.sweeps.source import holds_sparse
 from tests.backends import BACKENDS
 from tests.matrices import random_of
 from tests.tolerances import LAYOUT, ks_threshold, mean_band
@@ -97,6 +99,46 @@ def test_the_sketch_of_any_store_is_one_sketch(tmp_path, small_panels, kind, sha
         assert found.S.kind == kind
         assert np.abs(np.asarray(found.value) - expected).max() <= LAYOUT * np.abs(expected).max(), backend
         assert found.cost.passes == (1 if "parts" not in backend else found.cost.passes)
+
+
+@pytest.mark.parametrize(
+    ("kind", "l", "view"),
+    [("countsketch", 21, view) for view in ("as it is", "centred", "weighted")] + [("sparse-sign", 161, "centred")],
+)
+def test_wide_matrices_are_sketched_from_the_nonzeros_of_s(tmp_path, small_panels, monkeypatch, kind, l, view):
+    m, n = l + 2, l + 9
+    by = np.random.default_rng(2)
+    A = np.where(by.random((m, n)) < 0.5, random_of("f8", (m, n)), 0.0)
+    rows, columns, mean = by.random(m), by.random(n), by.random(n)
+    views = {
+        "as it is": (lambda B: B, A),
+        "centred": (lambda B: B.centred(mean), A - mean),
+        "weighted": (lambda B: B.weighted(rows, columns), rows[:, None] * A * columns),
+    }
+    expected = Embedding(kind, l, m, 4).transpose().T @ views[view][1]
+    monkeypatch.setattr(Embedding, "transpose", None)
+    for backend in ("numpy", "zarr v3, in parts", "sparse csc"):
+        matrix = BACKENDS[backend](A, tmp_path / backend.replace(" ", ""))
+        seen = views[view][0](matrix)
+        found = rnla.sketch(seen, l, kind=kind, seed=4)
+        assert np.abs(np.asarray(found.value) - expected).max() <= LAYOUT * np.abs(expected).max(), backend
+        assert found.cost.passes == 1
+
+
+def test_probes_read_by_rows_are_those_of_the_whole_and_no_others_are_drawn(monkeypatch):
+    m, l, drawn = 5000, 3, []
+    whole = normal(7, "probes", m, l, tile_rows=GAUSSIAN_TILE)
+    tile = rnla.streams._tile
+
+    def counted(seed, name, number, shape, *, complex_):
+        drawn.append(shape[0])
+        return tile(seed, name, number, shape, complex_=complex_)
+
+    monkeypatch.setattr(rnla.streams, "_tile", counted)
+    probes = Normal(7, "probes", (m, l))
+    rows = [slice(start, min(start + 100, m)) for start in range(0, m, 100)]
+    assert np.array_equal(np.concatenate([probes.read(cut, slice(0, l)) for cut in rows]), whole)
+    assert sum(drawn) <= len(rows) * 2 * GAUSSIAN_TILE
 
 
 def test_a_sketch_of_strips_in_parts_is_one_read(tmp_path, small_panels):
