@@ -49,8 +49,7 @@ def run(A: Matrix, config: SimilarityConfig, place: Place) -> Delivered:
     """One sweep, or two, the second partial."""
     asked = search(A, config)
     found = similar(A, asked, place.workspace, place.checkpoints)
-    missed = found.missed if found.rows else 0.0
-    proof = PairsCertificate(asked.threshold, int(found.first.size), missed, found.rows)
+    proof = PairsCertificate(asked.threshold, int(found.first.size), found.missed, found.rows)
     return Delivered(similarity_arrays(A, found), proof, asked.method)
 
 

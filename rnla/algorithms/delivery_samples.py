@@ -8,7 +8,7 @@ from rnla.algorithms.delivery import Named
 from rnla.algorithms.draws import Draws
 from rnla.algorithms.lines import names
 from rnla.algorithms.norms import Sides
-from rnla.algorithms.similarity import Found
+from rnla.algorithms.similarity import Pairs
 from rnla.sweeps.matrix import Matrix
 
 DRAWN = ("indices", "counts", "probabilities", "scales")  # of draws, one entry for each different index
@@ -26,7 +26,7 @@ def product_arrays(draws: Draws) -> Named:
     return arrays | {"threshold": (np.array(draws.threshold), ())}
 
 
-def similarity_arrays(A: Matrix, found: Found) -> Named:
+def similarity_arrays(A: Matrix, found: Pairs) -> Named:
     """Pairs of columns, and their names where they have some."""
     arrays: Named = {name: (getattr(found, name), ("pair",)) for name in ("first", "second", "cosine")}
     known = A.labels and A.labels.column_coordinates

@@ -32,7 +32,7 @@ from rnla.sweeps.pairs import Dots, tiles_of
 from rnla.sweeps.products import ColumnNorms, GramMatrix, Product, Right, RowNorms, tall_rows
 from rnla.sweeps.settling import in_range, settled
 from rnla.sweeps.sketches import Embedding, Sketch
-from rnla.sweeps.source import ResidentTall, Tall, Workspace
+from rnla.sweeps.source import ResidentTall, Tall, Workspace, swept_as_it_is
 
 METHODS = ("auto", "gram", "sketch")
 GRAM_COLUMNS = 2048  # up to here A^T A is formed: 34 MB
@@ -43,7 +43,7 @@ BLOCK = 1024  # columns compared with as many others at once
 HELD = 1 << 23  # elements of a sketch that are compared with all others while those are read: 32 MB
 
 
-class Found(NamedTuple):
+class Pairs(NamedTuple):
     """Similar pairs."""
 
     first: Array  # (c,)
@@ -110,6 +110,8 @@ def checked_search(A: Matrix, threshold: Any, *, failure: Any, method: Any, seed
     cosine = share(threshold, "threshold", "a cosine")
     chance = share(failure, "failure", "a probability")
     how = method if method != "auto" else "gram" if gram_fits(A) else "sketch"
+    if how == "gram":
+        _check_rows(A)
     if how == "sketch" and sketch_rows(cosine, chance) > MOST_ROWS:
         least = math.tanh(_widths(chance) / math.sqrt(MOST_ROWS - 2))
         msg = f"threshold={cosine} is too small for a sketch of {MOST_ROWS} rows: it must be at least {least:.2g}"
@@ -119,7 +121,21 @@ def checked_search(A: Matrix, threshold: Any, *, failure: Any, method: Any, seed
 
 def gram_fits(A: Matrix) -> bool:
     """Whether A^T A is formed."""
-    return A.shape[1] <= GRAM_COLUMNS and A.geometry.reads == 1
+    return A.shape[1] <= GRAM_COLUMNS and A.geometry.reads == 1 and swept_as_it_is(A.source)
+
+
+def _check_rows(A: Matrix) -> None:
+    """Refuses to form A^T A where whole rows cannot be read."""
+    along = "" if swept_as_it_is(A.source) else " --along rows"
+    if A.geometry.reads == 2 or along:
+        what = "it is kept by its columns" if along else "strips of whole rows do not fit"
+        if along and A.source.identity.get("transposed"):
+            along = " --along columns"
+        msg = (
+            f"method 'gram' reads {getattr(A.source, 'url', 'the matrix')} by whole rows, and {what}: take method "
+            f"'sketch' or 'auto', or write the store anew (rnla rechunk{along})"
+        )
+        raise UnsupportedError(msg)
 
 
 def sketch_rows(threshold: float, failure: float) -> int:
@@ -166,7 +182,7 @@ def cut_of(threshold: float, failure: float, rows: int) -> float:
     return low
 
 
-def similar(A: Matrix, search: Search, workspace: Workspace, checkpoints: Checkpoints | None = None) -> Found:
+def similar(A: Matrix, search: Search, workspace: Workspace, checkpoints: Checkpoints | None = None) -> Pairs:
     """Pairs of columns of A whose cosine is at least the threshold."""
     with single_blas_thread():
         A = settled(A)
@@ -175,7 +191,7 @@ def similar(A: Matrix, search: Search, workspace: Workspace, checkpoints: Checkp
         return _by_sketch(A, search, workspace, Journal(checkpoints))
 
 
-def _by_gram(A: Matrix, threshold: float) -> Found:
+def _by_gram(A: Matrix, threshold: float) -> Pairs:
     (G,), _, _ = in_range(A, GramMatrix())
     lengths = np.sqrt(G.diagonal())
     cosines = _cosines(G, lengths[:, None], lengths)
@@ -190,13 +206,13 @@ def _cosines(dots: Array, first: Array, second: Array) -> Array:
     return np.asarray(found)
 
 
-def _by_sketch(A: Matrix, search: Search, workspace: Workspace, journal: Journal) -> Found:
+def _by_sketch(A: Matrix, search: Search, workspace: Workspace, journal: Journal) -> Pairs:
     rows = min(sketch_rows(search.threshold, search.failure), A.shape[0])
     cut = cut_of(search.threshold, search.failure, rows)
     sketch, lengths, unit = _first_read(A, rows, search.seed, workspace, journal)
     first, second = _candidates(sketch, lengths > 0, search, cut, A.swept_by.threads)
     if not first.size:
-        return Found(first, second, np.zeros(0), rows, search.failure)
+        return Pairs(first, second, np.zeros(0), rows, search.failure)
     picks, first, second, wanted = _by_tiles(first, second, A.shape[1])
     here = replace(A, transform=replace(A.transform, unit=unit)).subset(columns=picks)
     (dots,), _ = here.swept(wanted)  # in float64, so small columns among large ones are in range
@@ -289,8 +305,8 @@ def _unit_rows(sketch: Tall, rows: slice, there: Array) -> Array:
     return found
 
 
-def _sorted(first: Array, second: Array, cosine: Array, rows: int, chance: float, threshold: float) -> Found:
+def _sorted(first: Array, second: Array, cosine: Array, rows: int, chance: float, threshold: float) -> Pairs:
     kept = cosine >= threshold
     first, second, cosine = first[kept].astype(np.int64), second[kept].astype(np.int64), np.minimum(cosine[kept], 1.0)
     order = np.lexsort((second, first, -cosine))
-    return Found(first[order], second[order], cosine[order], rows, chance)
+    return Pairs(first[order], second[order], cosine[order], rows, chance)

@@ -33,6 +33,13 @@ from rnla.temporaries import Desk, desk
 
 open = open_matrix  # noqa: A001 - the public name
 
+FUNCTIONS = {  # that run a pipeline of another name
+    "interpolative": "id",
+    "norms": "column-norms",
+    "sampled_product": "sampled-product",
+    "similar_columns": "similarity",
+}
+
 
 def svd(  # noqa: PLR0913 - options are keywords
     A: Any,
@@ -184,7 +191,8 @@ def plan(pipeline: str, A: Any, k: int | None = None, *, memory_bytes: int | Non
     Parameters
     ----------
     pipeline : str
-        "svd", "pca", or any installed pipeline.
+        "svd", "pca", or any installed pipeline; a function that runs one may be named in its place, "norms" or
+        "similar_columns".
     A : Matrix, or anything that `rnla.open` takes
     k, options
         As for the pipeline itself.
@@ -198,7 +206,7 @@ def plan(pipeline: str, A: Any, k: int | None = None, *, memory_bytes: int | Non
     from rnla.jobs.running import plan_job
 
     matrix = open_matrix(A)
-    return plan_job(pipeline, matrix, given(**options, k=k), memory_bytes=memory_bytes)
+    return plan_job(FUNCTIONS.get(str(pipeline), pipeline), matrix, given(**options, k=k), memory_bytes=memory_bytes)
 
 
 def certify(A: Any, U: Any, s: Any, Vt: Any, *, seed: int = 0) -> Certificate:

@@ -283,10 +283,21 @@ def similar_columns(A: Any, threshold: float, *, failure: float = 1e-6, method: 
     Raises
     ------
     RequestError
-        A threshold outside 0..1, or one so low that too many pairs reach it.
+        A threshold outside 0..1, or too small for a sketch; nothing was read. Or one so low that more than 5,000,000
+        pairs may reach it.
+    UnsupportedError
+        Complex data, or `method="gram"` of a matrix that cannot be read by whole rows; nothing was read.
+    DoesNotFitError
+        The plan exceeds the memory; nothing was read.
+    NonFiniteError
+        NaN or infinity in the data.
 
     Notes
     -----
+    Passes: 1 with A^T A, 2 at most with a sketch; 1 more each for means that are not known and for data whose squares
+    leave the range of its precision. Comparing n sketches of l rows takes n^2 l flops of this process: see
+    docs/sampling.md. Memory: `rnla.plan("similar_columns", A, threshold=...)`, with room for all pairs there can be.
+
     Spark's columnSimilarities (DIMSUM) samples entries and gives estimates of cosines; here cosines are exact, and only
     which pairs are found is random.
 
@@ -303,8 +314,9 @@ def similar_columns(A: Any, threshold: float, *, failure: float = 1e-6, method: 
     room, clock = desk(matrix), perf_counter()
     pairs = similar(matrix, search, room.workspace)
     cost = cost_of(matrix, perf_counter() - clock)
-    chance = 0.0 if pairs.rows == 0 else pairs.missed
-    return Similar(pairs.first, pairs.second, pairs.cosine, search.threshold, chance, cost, matrix.labels, pairs.rows)
+    return Similar(
+        pairs.first, pairs.second, pairs.cosine, search.threshold, pairs.missed, cost, matrix.labels, pairs.rows
+    )
 
 
 def sketch(A: Any, l: int, *, kind: str = "auto", seed: int = 0) -> Sketched:
@@ -325,6 +337,26 @@ def sketch(A: Any, l: int, *, kind: str = "auto", seed: int = 0) -> Sketched:
     -------
     Sketched
         `value`, numpy, or a Dask array when A is stored and wide; `S`, whose `transpose()` is S^T.
+
+    Raises
+    ------
+    RequestError
+        `l` outside 1..m, an unknown kind; nothing was read.
+    DoesNotFitError
+        The memory needed exceeds what there is; nothing was read.
+    NonFiniteError
+        NaN or infinity in the data.
+    OverflowedError
+        Entries so large that sums of them may leave the range of the precision (from about 1e35 in float32).
+
+    Notes
+    -----
+    Passes: 1, and 1 more for means that are not known. Each thread holds a panel or two of the store and partial sums
+    of l x n numbers, at most 9 of which wait to be joined; a wide matrix is swept by its columns, and its sketch is
+    written strip by strip. That bound is checked before the first read; there is no pipeline, so no `rnla.plan`.
+
+    Sparse sign: the block form of OSNAP (Nelson and Nguyen 2013), 8 nonzeros in a column; CountSketch: Charikar, Chen
+    and Farach-Colton 2002; SRHT: Tropp 2011.
 
     Examples
     --------

@@ -277,6 +277,19 @@ def test_a_million_chunks_are_planned_in_little_memory(killer, tmp_path):
     assert built <= TASKS_PER_CHUNK * 10**6
 
 
+@pytest.mark.parametrize(
+    ("function", "pipeline", "options"),
+    [
+        ("norms", "column-norms", {}),
+        ("interpolative", "id", {"k": 3}),
+        ("similar_columns", "similarity", {"threshold": 0.5}),
+        ("sampled_product", "sampled-product", {"draws": 3}),
+    ],
+)
+def test_a_plan_may_be_asked_for_by_the_name_of_the_function(function, pipeline, options):
+    assert rnla.plan(function, np.eye(30), **options).pipeline == pipeline
+
+
 def test_the_plan_prints_as_a_table():
     text = str(rnla.plan("svd", random_of("f8", (900, 40)), k=5))
     for words in ("passes", "bytes read", "peak memory", "method", "tasks", "output"):

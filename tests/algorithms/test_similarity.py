@@ -55,11 +55,10 @@ def test_pairs_are_those_of_the_definition_whatever_holds_the_matrix(tmp_path, s
     for backend in BACKENDS:
         B = np.where(np.random.default_rng(1).random(len(A)) < 0.5, 1.0, 0.0)[:, None] * A if backend in SPARSE else A
         matrix = BACKENDS[backend](B, tmp_path / backend.replace(" ", ""))
-        if method == "gram" and matrix.geometry.reads == 2:
-            continue
-        if backend == BY_COLUMNS and method == "gram":
-            with pytest.raises(UnsupportedError, match="write the matrix anew"):
+        if method == "gram" and (matrix.geometry.reads == 2 or backend == BY_COLUMNS):
+            with pytest.raises(UnsupportedError, match=r"take method 'sketch'.*rnla rechunk"):
                 rnla.similar_columns(matrix, THRESHOLD, method=method)
+            check(rnla.similar_columns(matrix, THRESHOLD), B)
             continue
         found = rnla.similar_columns(matrix, THRESHOLD, method=method)
         check(found, B)
@@ -150,6 +149,15 @@ def test_the_second_read_is_of_the_chunks_that_hold_candidates(tmp_path, small_p
     assert "missed with probability 1e-06" in repr(found)
 
 
+def test_a_store_kept_by_the_other_side_names_the_side_to_write(tmp_path):
+    by_columns = BACKENDS[BY_COLUMNS](alike(), tmp_path / "columns")
+    by_rows = BACKENDS["sparse csr in zarr v3"](alike().T, tmp_path / "rows")
+    for matrix, side in ((by_columns, "rows"), (by_rows.T, "columns")):
+        with pytest.raises(UnsupportedError, match=f"kept by its columns.*rnla rechunk --along {side}"):
+            rnla.similar_columns(matrix, THRESHOLD, method="gram")
+        check(rnla.similar_columns(matrix, THRESHOLD), alike())
+
+
 def test_labels_come_with_the_pairs():
     A = alike(n=9)
     named = xarray.DataArray(A, dims=("cell", "gene"), coords={"gene": [f"g{j}" for j in range(9)]})
@@ -215,6 +223,9 @@ import numpy as np
 import psutil
 import scipy.sparse
 import rnla
+from rnla.algorithms.forecasts import Machine, plan_sketch
+from rnla.algorithms.sketching import checked_sketch
+from rnla.cluster.resources import resources
 name = sys.argv[1]
 rng = np.random.default_rng(0)
 if name == "sparse":
@@ -226,16 +237,22 @@ else:
     A = rng.standard_normal((8000, 1500), dtype="f4")
 A = rnla.open(A, threads=2)
 options = {"threshold": 0.8, "method": "gram" if name == "gram" else "sketch"}
-plan = rnla.plan("similarity", A, **options)
+if name == "sketch":
+    S = checked_sketch(A, 300)
+    plan = plan_sketch(A, S, Machine(2, resources(A.swept_by, None).base_bytes))
+else:
+    plan = rnla.plan("similarity", A, **options)
 before = psutil.Process().memory_info().rss
-found = rnla.similar_columns(A, **options)
+found = 0 if (name == "sketch" and rnla.sketch(A, 300)) else rnla.similar_columns(A, **options).first.size
 peak = [1024 * int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")][0]
-print(json.dumps([plan.peak_bytes, plan.base_bytes, before, peak, found.first.size]))
+print(json.dumps([plan.peak_bytes, plan.base_bytes, before, peak, found]))
 """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "pairs"), [("sparse", 2000), ("crowded", 2500 * 2499 // 2), ("gram", 0)])
+@pytest.mark.parametrize(
+    ("name", "pairs"), [("sparse", 2000), ("crowded", 2500 * 2499 // 2), ("gram", 0), ("sketch", 0)]
+)
 def test_measured_memory_stays_under_the_plan(killer, name, pairs):
     planned, base, before, peak, found = json.loads(killer.run(MEASURED, name).splitlines()[-1])
     print(f"{name}: planned {planned - base:,}, used {peak - before:,} bytes")  # noqa: T201
