@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 from rnla.algorithms.inner import PROBES
@@ -9,7 +10,7 @@ from rnla.algorithms.planning import Plan, oriented
 from rnla.algorithms.sampling import MOST_DRAWS, Sampling, operands, probed, value_chunks
 from rnla.algorithms.similarity import BLOCK, HELD, MOST_PAIRS, Search, sketch_rows
 from rnla.arrays import accumulator_dtype, spelt_bytes
-from rnla.sweeps.geometry import FAN_IN, Geometry, geometry
+from rnla.sweeps.geometry import FAN_IN, STRIP_BYTES, Geometry, geometry
 from rnla.sweeps.matrix import Matrix
 from rnla.sweeps.sketches import Embedding
 from rnla.sweeps.spans import BLOCK_BYTES
@@ -77,8 +78,12 @@ def plan_similarity(A: Matrix, search: Search, machine: Machine) -> Plan:
         1 if turned else 3
     )
     pairs, spans = min(MOST_PAIRS, n * (n - 1) // 2), len(A.geometry.spans())
-    partials = 2 * min(machine.threads, spans) + (FAN_IN + 1 if spans > 1 else 1)
+    busy = min(machine.threads, spans)
+    partials = 2 * busy + (FAN_IN + 1 if spans > 1 else 1)
     second = sweep_bytes(A, machine.threads, joined=1, rowwise=0, copies=6) + pairs * (8 * partials + PAIR_BYTES)
+    if A.geometry.reads == 2:  # the candidates' columns are read by whole rows
+        item, strip = A.source.dtype.itemsize, A.geometry.panel_rows * n * A.source.dtype.itemsize
+        second += busy * (2 * min(STRIP_BYTES, strip) + 3 * math.prod(A.source.chunks) * item)
     compared = 4 * HELD + machine.threads * 5 * 4 * BLOCK * BLOCK
     return _plan(
         "similarity", A, "sketch", f"a Gaussian sketch of {l} rows finds candidates, a partial read their cosines",

@@ -23,10 +23,11 @@ from rnla.algorithms.lifecycle import Checkpoints, Journal
 from rnla.algorithms.planning import oriented
 from rnla.algorithms.results import Cost
 from rnla.algorithms.sample_certificates import PairsCertificate
-from rnla.arrays import Array
+from rnla.arrays import Array, spelt_bytes
 from rnla.checks import one_of, share
 from rnla.errors import RequestError, UnsupportedError
 from rnla.kernels.blas import single_blas_thread
+from rnla.sweeps.geometry import STRIP_BYTES
 from rnla.sweeps.matrix import Labels, Matrix
 from rnla.sweeps.pairs import Dots, tiles_of
 from rnla.sweeps.products import ColumnNorms, GramMatrix, Product, Right, RowNorms, tall_rows
@@ -215,6 +216,13 @@ def _by_sketch(A: Matrix, search: Search, workspace: Workspace, journal: Journal
         return Pairs(first, second, np.zeros(0), rows, search.failure)
     picks, first, second, wanted = _by_tiles(first, second, A.shape[1])
     here = replace(A, transform=replace(A.transform, unit=unit)).subset(columns=picks)
+    if here.geometry.panel_bytes > max(STRIP_BYTES, A.geometry.panel_bytes):  # of a store that is read in parts
+        msg = (
+            f"{picks.size:,} columns are candidates, and a strip of whole rows of them "
+            f"({spelt_bytes(here.geometry.panel_bytes)}) exceeds {spelt_bytes(STRIP_BYTES)}: ask for a higher threshold "
+            f"than {search.threshold:g}, or rechunk the store to panels of whole rows (rnla rechunk)"
+        )
+        raise RequestError(msg)
     (dots,), _ = here.swept(wanted)  # in float64, so small columns among large ones are in range
     exact = _cosines(dots, lengths[first], lengths[second])
     return _sorted(first, second, exact, rows, search.failure, search.threshold)

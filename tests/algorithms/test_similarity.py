@@ -158,6 +158,13 @@ def test_a_store_kept_by_the_other_side_names_the_side_to_write(tmp_path):
         check(rnla.similar_columns(matrix, THRESHOLD), alike())
 
 
+def test_candidates_whose_strips_do_not_fit_are_refused(tmp_path, small_panels, monkeypatch):
+    matrix = BACKENDS["zarr v3, in parts"](alike(), tmp_path / "a")
+    monkeypatch.setattr("rnla.algorithms.similarity.STRIP_BYTES", 1000)
+    with pytest.raises(RequestError, match=r"columns are candidates.*rnla rechunk"):
+        rnla.similar_columns(matrix, THRESHOLD)
+
+
 def test_labels_come_with_the_pairs():
     A = alike(n=9)
     named = xarray.DataArray(A, dims=("cell", "gene"), coords={"gene": [f"g{j}" for j in range(9)]})
