@@ -219,8 +219,8 @@ def _by_sketch(A: Matrix, search: Search, workspace: Workspace, journal: Journal
     if here.geometry.panel_bytes > max(STRIP_BYTES, A.geometry.panel_bytes):  # of a store that is read in parts
         msg = (
             f"{picks.size:,} columns are candidates, and a strip of whole rows of them "
-            f"({spelt_bytes(here.geometry.panel_bytes)}) exceeds {spelt_bytes(STRIP_BYTES)}: ask for a higher threshold "
-            f"than {search.threshold:g}, or rechunk the store to panels of whole rows (rnla rechunk)"
+            f"({spelt_bytes(here.geometry.panel_bytes)}) exceeds {spelt_bytes(STRIP_BYTES)}: ask for a threshold "
+            f"above {search.threshold:g}, or rechunk the store to panels of whole rows (rnla rechunk)"
         )
         raise RequestError(msg)
     (dots,), _ = here.swept(wanted)  # in float64, so small columns among large ones are in range
