@@ -17,19 +17,21 @@ import scipy.sparse
 
 from rnla.algorithms.bases import BasesCertificate, Spectrum, certified
 from rnla.algorithms.lifecycle import Checkpoints
-from rnla.algorithms.norms import norms
+from rnla.algorithms.norms import kept_norms
 from rnla.algorithms.planning import Request, checked_request, oriented
 from rnla.algorithms.selection import OF_VECTORS, SELECTORS, Select, Side, facing, pivoted_pair, selected, taken
 from rnla.algorithms.skeleton import EPS, Skeleton, gathered, skeleton
 from rnla.algorithms.svd import Triplets, factorise
-from rnla.arrays import Array, wide
+from rnla.arrays import Array, accumulator_dtype, wide
 from rnla.checks import integer, one_of
 from rnla.errors import RankError, RequestError
 from rnla.kernels.blas import single_blas_thread
-from rnla.kernels.exchange import explained
+from rnla.kernels.exchange import added
 from rnla.kernels.subspaces import svd
 from rnla.sweeps.matrix import Matrix
 from rnla.sweeps.picking import LeftOut
+from rnla.sweeps.products import ColumnNorms, RowNorms
+from rnla.sweeps.settling import in_range, in_unit_for
 from rnla.sweeps.source import Resident, ResidentTall, Source, Tall, Workspace
 
 Middle = Literal["optimal", "cross"]
@@ -49,7 +51,6 @@ class Choice:
     passes: int
     seed: int
     tolerance: float | None = None
-    both: bool = True  # columns and rows together; else either side for itself
 
     @property
     def sketch_passes(self) -> int:
@@ -57,8 +58,12 @@ class Choice:
         return self.passes - 1 - (self.select == "norm-squared")
 
     def request(self, shape: tuple[int, int]) -> Request:
-        """The singular vectors wanted: a few more than lines, or as many as reach somewhat less than the tolerance."""
-        width = None if self.k is None else min(2 * max(self.k, self.columns, self.rows) + OVERSAMPLE, *shape)
+        """The singular vectors wanted: a few more than lines, or as many as reach somewhat less than the tolerance.
+
+        Of drawn lines only the scores, or the best error, are of rank k.
+        """
+        lines = 2 * max(self.k or 1, self.columns, self.rows) if self.select in {"pivoted", "deim"} else self.k or 1
+        width = None if self.k is None else min(lines + OVERSAMPLE, *shape)
         tolerance = None if self.k is not None or self.tolerance is None else HEADROOM * self.tolerance
         method: Literal["auto", "sketch"] = "sketch" if self.sketch_passes == 1 else "auto"
         return Request(
@@ -69,7 +74,7 @@ class Choice:
             self.seed,
             method,
             names=("left", "right"),
-            squares=True,
+            squares=self.select == "pivoted",
             rough=True,
         )
 
@@ -114,12 +119,20 @@ def _count(name: str, given: Any, k: int | None, shape: tuple[int, int]) -> int:
     return count
 
 
-class Chosen(NamedTuple):
-    """Lines of a matrix that is swept by rows, and what is known of its best approximations."""
+class Known(NamedTuple):
+    """What the first sweeps tell of a matrix that is swept by rows, before any line is chosen."""
 
-    across: Array  # (c,) columns
-    along: Array  # (r,) rows
-    known: Spectrum | None
+    triplets: Triplets | None
+    weights: tuple[Source, Source] | None  # squared norms of its columns (n, 1) and rows (m, 1), in some unit
+    norm: float | None  # ||A||_F
+
+    @property
+    def spectrum(self) -> Spectrum | None:
+        """What triplets tell of the singular values."""
+        if self.triplets is None:
+            return None
+        proof = self.triplets.certificate
+        return Spectrum(self.triplets.s, proof.upper, proof.confidence)
 
 
 class Cross(NamedTuple):
@@ -138,12 +151,13 @@ def cur(A: Matrix, choice: Choice, workspace: Workspace, checkpoints: Checkpoint
     """Columns and rows of A, the middle matrix, and the exact error."""
     view, transposed = oriented(A)
     with single_blas_thread():
-        chosen = chosen_lines(A, view, choice, workspace, checkpoints, transposed=transposed)
+        known = known_of(A, view, choice, workspace, checkpoints)
+        J, I = _pair(view, known, choice, workspace, transposed=transposed)
         name = "R" if transposed else "C"
-        found = skeleton(gathered(view, chosen.across, chosen.along, workspace, name, across=transposed))
-        M = found.optimal if choice.middle == "optimal" else crossing(found, chosen.across)
-        proof = certified(found.explained, found.error(M), choice.k or len(chosen.across), chosen.known)
-    result = Cross(chosen.across, chosen.along, found.C, M, found.R, transposed, proof)
+        found = skeleton(gathered(view, J, I, workspace, name, across=transposed, norm=known.norm))
+        M = found.optimal if choice.middle == "optimal" else crossing(found, J)
+        proof = certified(found.explained, found.error(M), choice.k or len(J), known.spectrum)
+    result = Cross(J, I, found.C, M, found.R, transposed, proof)
     if not transposed:
         return result
     # of A^T ~ C M R: A ~ R^T M^T C^T
@@ -158,76 +172,84 @@ def crossing(found: Skeleton, J: Array) -> Array:
     core = both.toarray() if scipy.sparse.issparse(both) else np.asarray(both)
     u, s, vh = svd(wide(core))
     kept = int(np.sum(s > max(core.shape) * EPS * (s[0] if s.size else 0.0)))
-    inverse = best = np.zeros_like(core.T, dtype=u.dtype)
-    least = found.misfit(best)
+    left, right = found.columns.W @ vh[:kept].conj().T, u[:, :kept].conj().T @ found.rows.W.conj().T
+    sizes = s[:kept] * found.unit
+    rest, least, best = found.K.copy(), float(np.linalg.norm(found.K)), 0
     for i in range(kept):
-        inverse = inverse + np.outer(vh[i].conj() / s[i], u[:, i].conj())
-        if (misfit := found.misfit(inverse)) < least:
-            best, least = inverse, misfit
-    return best
+        rest -= np.outer(left[:, i] / sizes[i], right[i])  # K - R_C M L with one singular value more
+        if (misfit := float(np.linalg.norm(rest))) < least:
+            least, best = misfit, i + 1
+    return np.asarray((vh[:best].conj().T / s[:best]) @ u[:, :best].conj().T)
 
 
-def chosen_lines(
-    A: Matrix, view: Matrix, choice: Choice, workspace: Workspace, checkpoints: Checkpoints | None, *, transposed: bool
-) -> Chosen:
-    """Which lines to take, by the singular vectors (or norms) that the first sweeps give."""
+def known_of(
+    A: Matrix, view: Matrix, choice: Choice, workspace: Workspace, checkpoints: Checkpoints | None = None
+) -> Known:
+    """The sweeps before any line is chosen: for singular vectors, for norms, or none."""
     triplets = None
     if choice.sketch_passes:
         triplets = factorise(A, choice.request(A.shape), workspace, checkpoints)
-    across, along = _sides(A, view, choice, triplets, workspace, transposed=transposed)
+    norm = None if triplets is None else triplets.certificate.frobenius_norm
+    if choice.select != "norm-squared":
+        return Known(triplets, None, norm)
+    into = workspace.tall("norms", (view.shape[0], 1), np.dtype(np.float64), view.geometry.tall_rows)
+    if (kept := kept_norms(view, into)) is not None:
+        return Known(triplets, (Resident(kept.across[:, None]), kept.along.source), kept.frobenius)
+    exact = in_unit_for(view.astype(accumulator_dtype(view.dtype)), norm)
+    (columns, _), tally, used = in_range(exact, ColumnNorms(), RowNorms(into))
+    weights = Resident(columns[:, None]), into.source
+    return Known(triplets, weights, float(np.sqrt(tally.energy)) / used.transform.unit)
+
+
+def side(
+    view: Matrix, known: Known, choice: Choice, workspace: Workspace, *, along: bool, transposed: bool = False
+) -> Side:
+    """What the selector looks at: a line for each row of the view (`along`), or for each column."""
+    name = "rows" if along != transposed else "columns"
+    triplets = known.triplets
+    if triplets is not None and choice.select in OF_VECTORS:
+        short = triplets.short if triplets.transposed else triplets.short.T
+        factor: Source = triplets.tall.source if along else Resident(np.ascontiguousarray(short))
+        return _vectors(name, view.over(factor), triplets.s, _squares(triplets, along=along), workspace)
+    one = np.ones((1, 1))
+    if known.weights is not None:
+        return Side(name, view.over(known.weights[along]), one, one)
+    return Side(name, view.over(Resident(np.broadcast_to(1.0, (view.shape[not along], 1)))), one, one)
+
+
+def _pair(view: Matrix, known: Known, choice: Choice, workspace: Workspace, *, transposed: bool) -> tuple[Array, Array]:
+    """Columns and rows of the view."""
+    columns, rows = (
+        side(view, known, choice, workspace, along=along, transposed=transposed) for along in (False, True)
+    )
     counts = (choice.rows, choice.columns) if transposed else (choice.columns, choice.rows)
-    if choice.k is None:
-        counts = (across.F.shape[1], along.F.shape[1])
-    k = choice.k or across.F.shape[1]
-    if choice.select == "pivoted" and choice.middle == "optimal" and choice.both:
-        J, I = pivoted_pair(across, along, counts)
-    else:
-        J = selected(across, choice.select, counts[0], k, choice.seed)
-        seen = facing(along, across, J) if choice.middle == "cross" and choice.select == "pivoted" else along
-        I = selected(seen, choice.select, counts[1], k, choice.seed)
-    if triplets is None:
-        return Chosen(J, I, None)
-    if choice.k is None and choice.tolerance is not None:
-        norm = triplets.certificate.frobenius_norm / (float(triplets.s[0]) or 1.0)
-        J, I = (lines[: enough(side, lines, norm**2, choice.tolerance)] for side, lines in ((across, J), (along, I)))
-    return Chosen(J, I, spectrum_of(triplets))
+    k = choice.k or 1
+    if choice.select == "pivoted" and choice.middle == "optimal":
+        return pivoted_pair(columns, rows, counts)
+    J = selected(columns, choice.select, counts[0], k, choice.seed)
+    rows = facing(rows, columns, J) if choice.select == "pivoted" else rows
+    return J, selected(rows, choice.select, counts[1], k, choice.seed)
+
+
+def one_side(view: Matrix, known: Known, choice: Choice, workspace: Workspace, *, transposed: bool) -> Array:
+    """Columns of the matrix that was given alone: as many as the choice says, or as the tolerance needs."""
+    lines = side(view, known, choice, workspace, along=transposed, transposed=transposed)
+    if choice.k is not None:
+        return selected(lines, choice.select, choice.columns, choice.k, choice.seed)
+    J = selected(lines, choice.select, lines.F.shape[1], lines.F.shape[1], choice.seed)
+    if choice.tolerance is None or known.triplets is None:
+        return J
+    norm = known.triplets.certificate.frobenius_norm / (float(known.triplets.s[0]) or 1.0)
+    return J[: enough(lines, J, norm**2, choice.tolerance)]
 
 
 def enough(side: Side, lines: Array, energy: float, tolerance: float) -> int:
     """How many of these lines leave no more than the tolerance of A; all if none do (`energy` in units of X)."""
     G = taken(side.F, lines) @ side.X
     noise = np.zeros(len(lines)) if side.noise is None else taken(side.F.over(side.noise.source), lines)[:, 0]
-    left = [energy - explained(G[:j], noise[:j], side.energies) for j in range(1, len(lines) + 1)]
-    reached = np.flatnonzero(np.asarray(left) <= tolerance**2 * energy)
+    left = energy - np.cumsum(added(G, noise, side.energies))
+    reached = np.flatnonzero(left <= tolerance**2 * energy)
     return int(reached[0]) + 1 if reached.size else len(lines)
-
-
-def spectrum_of(triplets: Triplets) -> Spectrum:
-    """What triplets know of the singular values."""
-    return Spectrum(triplets.s, triplets.certificate.upper, triplets.certificate.confidence)
-
-
-def _sides(
-    A: Matrix, view: Matrix, choice: Choice, triplets: Triplets | None, workspace: Workspace, *, transposed: bool
-) -> tuple[Side, Side]:
-    """What the selector looks at, a line for each column and each row of the view."""
-    names = ("rows", "columns") if transposed else ("columns", "rows")
-    if triplets is not None and choice.select in OF_VECTORS:
-        short = triplets.short if triplets.transposed else triplets.short.T
-        factors = Resident(np.ascontiguousarray(short)), triplets.tall.source
-        across, along = (
-            _vectors(name, A.over(factor), triplets.s, squares, workspace)
-            for name, factor, squares in zip(names, factors, _squares(triplets), strict=True)
-        )
-        return across, along
-    one = np.ones((1, 1))
-    if choice.select == "norm-squared":
-        columns, rows, _ = norms(view, workspace)
-        weights: tuple[Source, Source] = Resident(columns[:, None]), rows.source
-    else:  # uniform: nothing is looked at
-        down, over = (Resident(np.broadcast_to(1.0, (size, 1))) for size in view.shape)
-        weights = over, down
-    return Side(names[0], A.over(weights[0]), one, one), Side(names[1], A.over(weights[1]), one, one)
 
 
 def _vectors(name: str, F: Matrix, s: Array, squares: Tall | None, workspace: Workspace) -> Side:
@@ -240,9 +262,9 @@ def _vectors(name: str, F: Matrix, s: Array, squares: Tall | None, workspace: Wo
     return Side(name, F, X, X**2, noise)
 
 
-def _squares(triplets: Triplets) -> tuple[Tall | None, Tall | None]:
-    """Squared norms of the columns and rows of the view, where the sketch told them."""
+def _squares(triplets: Triplets, *, along: bool) -> Tall | None:
+    """Squared norms of the rows or columns of the view, where the sketch told them."""
     if triplets.squares is None:
-        return None, None
-    across, along = triplets.squares
-    return ResidentTall(across[:, None]), along
+        return None
+    across, down = triplets.squares
+    return down if along else ResidentTall(across[:, None])

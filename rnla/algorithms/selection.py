@@ -16,8 +16,10 @@ import numpy as np
 
 from rnla.arrays import Array
 from rnla.kernels.exchange import best_rows, projection
+from rnla.kernels.subspaces import pivots
+from rnla.streams import tile_generator
 from rnla.sweeps.matrix import Matrix
-from rnla.sweeps.picking import FirstArrivals, LargestRow, Rows, Tournament
+from rnla.sweeps.picking import Elimination, FirstArrivals, Rows, Tournament
 from rnla.sweeps.source import Tall
 
 Select = Literal["pivoted", "deim", "leverage", "norm-squared", "uniform"]
@@ -112,23 +114,24 @@ def pivoted_pair(across: Side, along: Side, counts: tuple[int, int]) -> tuple[Ar
     return columns.indices[chosen[0]], rows.indices[chosen[1]]
 
 
-def deim(F: Matrix, count: int) -> Array:
-    """Discrete empirical interpolation points of the first `count` columns of F: (count,); so many reads of F.
+def spanning(F: Matrix, count: int) -> Array:
+    """`count` rows of F (N, d) of which all others are combinations with small coefficients: one read of F.
 
-    Point j is where column j differs most from its interpolant by columns 0..j-1 at the points before it.
+    Tournament pivoting (Demmel, Grigori and others 2015).
     """
-    points: list[int] = []
-    rows = np.zeros((0, F.shape[1]))
-    for j in range(count):
-        x = np.zeros((F.shape[1], 1), dtype=rows.dtype)
-        x[j] = 1.0
-        if j:
-            x[:j, 0] = -np.linalg.lstsq(rows[:, :j], rows[:, j], rcond=None)[0]
-        (point,) = F.sweep(LargestRow(x))
-        points.append(point)
-        row = np.asarray(F.source.read(slice(point, point + 1), slice(0, F.shape[1])))
-        rows = np.concatenate([rows, row.astype(F.dtype)])
-    return np.asarray(points)
+    everything = np.eye(F.shape[1])
+    found = pool(Side("rows", F, everything, everything), count)
+    return np.asarray(found.indices[pivots(found.G.conj().T, count)])
+
+
+def deim(F: Matrix, count: int) -> Array:
+    """Discrete empirical interpolation points of the first `count` columns of F: (count,); one read of F.
+
+    Point j is where column j differs most from its interpolant by columns 0..j-1 at the points before it: the pivots of
+    Gaussian elimination. Where F comes in several blocks they are those of a tournament.
+    """
+    (found,) = F.sweep(Elimination(np.eye(F.shape[1])[:, :count], count))
+    return np.asarray(found)
 
 
 def leverage(F: Matrix, k: int, count: int, seed: int, name: str) -> Array:
@@ -145,9 +148,7 @@ def weighted(F: Matrix, count: int, seed: int, name: str) -> Array:
 
 def uniform(size: int, count: int, seed: int, name: str) -> Array:
     """`count` of 0..size-1, each as likely, none twice: (count,)."""
-    digits = [seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF, *name.encode()]
-    generator = np.random.Generator(np.random.Philox(np.random.SeedSequence(digits)))
-    return generator.choice(size, count, replace=False)
+    return tile_generator(seed, f"uniform {name}", 0).choice(size, count, replace=False)
 
 
 def selected(side: Side, select: str, count: int, k: int, seed: int) -> Array:

@@ -22,7 +22,7 @@ from rnla.errors import OverflowedError
 from rnla.kernels.subspaces import svd
 from rnla.sweeps.matrix import Matrix
 from rnla.sweeps.picking import ColumnProducts, Columns, Rows, Triangle, identity_columns, squared_up, triangle
-from rnla.sweeps.settling import in_unit_of
+from rnla.sweeps.settling import in_unit_for, in_unit_of
 from rnla.sweeps.source import Tall, Workspace
 from rnla.sweeps.spans import energy_range, overflowed
 
@@ -49,11 +49,15 @@ def gathered(
     name: str,
     *,
     across: bool = False,
+    norm: float | None = None,
 ) -> Gathered:
-    """Columns J and rows I of A, and what the columns explain: one read (two if squares leave the range of float64)."""
-    view = A.astype(accumulator_dtype(A.dtype))
+    """Columns J and rows I of A, and what the columns explain: one read.
+
+    Two if squares leave the range of float64 and ||A||_F, by which the unit is found, is not known.
+    """
+    view = in_unit_for(A.astype(accumulator_dtype(A.dtype)), norm)
     C = workspace.tall(name, (A.shape[0], len(J)), A.source.dtype, A.geometry.tall_rows, across=across)
-    X = identity_columns(A.shape[1], J)
+    X = identity_columns(A.shape[1], J if view.geometry.reads == 2 else J[:0])  # only strips in parts multiply by it
     low, high = energy_range(view.dtype)
     for _ in range(2):
         unit = view.transform.unit

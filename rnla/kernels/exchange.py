@@ -94,6 +94,18 @@ def explained(G: Array, noise: Array, W: Array) -> float:
     return float(np.sum(W * projection(G, noise).T).real)
 
 
+def added(G: Array, noise: Array, W: Array) -> Array:
+    """What each of these lines explains beyond those before it: (c,); their sum is `explained`.
+
+    With [G, noise^(1/2)]^H = Q R it is q^H W q, q being the upper part of a column of Q. Noise at rounding level keeps
+    what dependent lines add out of that part.
+    """
+    longest = lengths(G, noise).max(initial=0.0)
+    q = np.linalg.qr(np.vstack([G.conj().T, np.diag(np.sqrt(noise + ROUNDING * longest)).astype(G.dtype)]))[0]
+    q = q[: G.shape[1]] if longest > 0 else np.zeros_like(G.T)
+    return np.asarray(np.sum((q.conj() * (W @ q)).real, axis=0))
+
+
 def projection(G: Array, noise: Array) -> Array:
     """E = G^H (G G^H + diag(noise))^-1 G: (c, l) -> (l, l)."""
     inner = G @ G.conj().T + np.diag(noise)

@@ -68,6 +68,26 @@ class Triangle(OfColumns):
         return squared_up(total)
 
 
+@dataclass(frozen=True)
+class Interpolant(Multiplied):
+    """A X but for rows `pins`, which become those of the identity, row-wise, written to `into`: (n, c) -> (m, c)."""
+
+    X: Array  # (n, c)
+    pins: Array  # (c,) indices of rows
+    into: Tall
+
+    def panel(self, block: Block) -> Array:
+        """Rows of the answer."""
+        rows = np.array(block.right(self.X))
+        places = np.flatnonzero((block.rows.start <= self.pins) & (block.rows.stop > self.pins))
+        rows[self.pins[places] - block.rows.start] = np.eye(len(self.pins))[places]
+        return rows
+
+    def finish(self, total: None) -> Tall:
+        """The tall matrix."""
+        return self.into
+
+
 class Lines(NamedTuple):
     """Some rows of a matrix."""
 
@@ -158,32 +178,38 @@ class LeftOut(Multiplied):
         return self.into
 
 
-class Peak(NamedTuple):
-    """Where a column is largest."""
+class Pivots(NamedTuple):
+    """Rows that elimination would take, in its order."""
 
-    row: int
-    modulus: float
+    indices: Array  # (p,)
+    entries: Array  # (p, c)
 
 
 @dataclass(frozen=True)
-class LargestRow(Multiplied):
-    """Index of the row where |A x| is largest, the first of equals: (n, 1) -> int."""
+class Elimination(Multiplied):
+    """Rows that Gaussian elimination of A X with partial pivoting takes, in its order: (n, c) -> (count,).
 
-    X: Array  # (l, 1)
+    As tournament pivoting (CALU: Grigori, Demmel and Xiang 2011): each block names its own, each join the best of both.
+    """
 
-    def panel(self, block: Block) -> Peak:
-        """The largest of the block."""
-        sizes = np.abs(block.right(self.X)[:, 0])
-        at = int(sizes.argmax())
-        return Peak(block.rows.start + at, float(sizes[at]))
+    X: Array  # (n, c)
+    count: int
 
-    def join(self, a: Peak, b: Peak) -> Peak:
-        """The larger, the earlier on ties."""
-        return b if b.modulus > a.modulus else a
+    def panel(self, block: Block) -> Pivots:
+        """The pivot rows of the block."""
+        return self._best(Pivots(np.arange(block.rows.start, block.rows.stop), wide(block.right(self.X))))
 
-    def finish(self, total: Peak) -> int:
-        """The index."""
-        return total.row
+    def join(self, a: Pivots, b: Pivots) -> Pivots:
+        """Of both."""
+        return self._best(Pivots(*(np.concatenate(pair) for pair in zip(a, b, strict=True))))
+
+    def finish(self, total: Pivots) -> Array:
+        """Indices in their order."""
+        return total.indices
+
+    def _best(self, all_: Pivots) -> Pivots:
+        kept = eliminated(all_.entries)[: self.count]
+        return Pivots(all_.indices[kept], all_.entries[kept])
 
 
 class Race(NamedTuple):
@@ -232,6 +258,15 @@ def identity_columns(n: int, J: Array) -> Array:
     E = np.zeros((n, len(J)))
     E[J, range(len(J))] = 1.0
     return E
+
+
+def eliminated(A: Array) -> Array:
+    """Rows of A in the order in which elimination with partial pivoting takes them, then the others: (p, c) -> (p,)."""
+    (getrf,) = scipy.linalg.get_lapack_funcs(("getrf",), (A,))  # of a singular A, too, and without a warning
+    order = np.arange(len(A))
+    for place, pivot in enumerate(getrf(A)[1]):
+        order[[place, pivot]] = order[[pivot, place]]
+    return order
 
 
 def triangle(A: Array) -> Array:

@@ -116,6 +116,12 @@ def in_range(A: Matrix, *products: Product) -> tuple[tuple[Any, ...], Tally, Mat
     return answers, tally, view
 
 
+def in_unit_for(A: Matrix, norm: float | None) -> Matrix:
+    """The view in a unit in which the square of a known norm is in range; as it is when none is known."""
+    low, high = energy_range(A.dtype)
+    return A if not norm or low <= norm * norm <= high else in_unit_of(A, norm)
+
+
 def in_unit_of(A: Matrix, largest: float) -> Matrix:
     """The view times a power of two that brings entries of this size near 1."""
     return in_power(A, _near_one(largest, A.dtype))

@@ -5,6 +5,8 @@ import pytest
 
 from rnla.kernels.exchange import (
     GAIN,
+    ROUNDING,
+    added,
     best_rows,
     exchanged,
     explained,
@@ -42,6 +44,20 @@ def test_greedy_takes_the_line_that_adds_most(complex_, noisy):
         before = list(chosen[:k])
         reached = [-1.0 if i in before else explained(G[[*before, i]], least[[*before, i]], W) for i in range(len(G))]
         assert reached[chosen[k]] >= max(reached) - rounding
+
+
+@pytest.mark.parametrize("complex_", [False, True])
+@pytest.mark.parametrize("noisy", [False, True])
+def test_what_lines_add_one_after_the_other(complex_, noisy):
+    G, noise, W = lines(complex_, noisy)
+    G[3] = 2 * G[1] if not noisy else G[3]  # adds nothing
+    G[5] = 0
+    steps = np.cumsum(added(G[:8], noise[:8], W))
+    condition = max(np.linalg.cond(G[rows]) for rows in ([0, 1, 2], [0, 1, 2, 4, 6]))  # of those that add something
+    rounding = ROUNDING * condition**2 * W.trace().real
+    for j in range(8):
+        assert abs(steps[j] - explained(G[: j + 1], noise[: j + 1], W)) <= rounding
+    assert not added(np.zeros_like(G), np.zeros_like(noise), W).any()
 
 
 @pytest.mark.parametrize("complex_", [False, True])
