@@ -81,6 +81,7 @@ class Spectrum:
     s: Array  # (l,) of a rank-l approximation: each at most the singular value of its rank
     upper: Array  # (l,) upper ends
     confidence: float
+    eps: float = EPS  # relative rounding of s, that of the products it is made of
 
 
 def certified(
@@ -90,7 +91,8 @@ def certified(
     energy = found.energy
     norm = float(np.sqrt(energy))
     scale = 1.0 / energy if energy > 0 else 0.0
-    hidden = energy_rounding(energy, EPS) * max(1.0, found.condition * 2.0**-6)
+    # E - ||K||^2, K being right to eps times the condition of C: 64 eps cover the sums, as they do a condition of 64
+    hidden = energy_rounding(energy, EPS) * max(1.0, found.condition / 64)
     error, floor = float(np.sqrt(squared_error)), float(np.sqrt(hidden))
     relative = error / norm if norm > 0 else 0.0
     proof = BasesCertificate(
@@ -122,11 +124,14 @@ def _compared(proof: BasesCertificate, known: Spectrum, k: int) -> BasesCertific
         return replace(proof, best_lower=0.0, best_upper=0.0, ratio=None, best_errors=np.zeros(known.s.size + 1))
     attained = np.sqrt(np.maximum(1.0 - np.cumsum([0.0, *(known.s / norm) ** 2]), 0.0))
     least = float(np.sqrt(max(1.0 - float(np.sum((known.upper[:k] / norm) ** 2)), 0.0))) * norm
+    taken = min(k, known.s.size)
+    # s_i is a singular value of A X for an orthonormal X, so at most sigma_i, but for rounding: s_i^2 (1 - 2 eps) is
+    rounding = energy_rounding(1.0, EPS) + 2 * known.eps * float(np.sum((known.s[:taken] / norm) ** 2))
     sure = least > proof.rounding_floor
     return replace(
         proof,
         best_lower=least,
-        best_upper=float(attained[min(k, known.s.size)]) * norm,
+        best_upper=float(np.hypot(attained[taken], np.sqrt(rounding))) * norm,
         ratio=proof.frobenius_error / least if sure else None,
         confidence=known.confidence,
         best_errors=attained,

@@ -17,13 +17,12 @@ from rnla.tables import html_table
 FEW = 8  # names in a notebook's table
 
 
-def _told(kind: str, shape: tuple[int, int], method: str, proof: BasesCertificate, cost: Cost) -> str:
-    (m, n), c = shape, len(proof.column_errors) - 1
+def _told(kind: str, lines: str, shape: tuple[int, int], method: str, proof: BasesCertificate, cost: Cost) -> str:
+    """One line for a prompt; an error under its rounding floor is not known to be less."""
+    (m, n), floor = shape, proof.relative_floor
+    error = f"{proof.relative_error:.4g}" if proof.relative_error > floor else f"<= {floor:.2g}"
     best = "" if proof.ratio is None else f", at most {proof.ratio:.3g} x the best of rank {proof.rank}"
-    return (
-        f"{kind}({c} columns of {m:,} x {n:,} by {method}: relative error {proof.relative_error:.4g}{best}, "
-        f"{cost.told})"
-    )
+    return f"{kind}({lines} of {m:,} x {n:,} by {method}: relative error {error}{best}, {cost.told})"
 
 
 def _few(names: Any) -> str:
@@ -76,7 +75,8 @@ class CUR:
         return dataset(arrays, self.labels, {"method": self.method})
 
     def __repr__(self) -> str:
-        return _told("CUR", (self.C.shape[0], self.R.shape[1]), self.method, self.certificate, self.cost)
+        lines = f"{len(self.columns)} columns and {len(self.rows)} rows"
+        return _told("CUR", lines, (self.C.shape[0], self.R.shape[1]), self.method, self.certificate, self.cost)
 
     def _repr_html_(self) -> str:
         made = ("made by", f"{self.method}, {self.cost.told}")
@@ -118,7 +118,8 @@ class ID:
         return dataset(arrays, self.labels, {"method": self.method})
 
     def __repr__(self) -> str:
-        return _told("ID", (self.C.shape[0], self.X.shape[1]), self.method, self.certificate, self.cost)
+        lines = f"{len(self.columns)} columns" + ("" if self.rows is None else f" and {len(self.rows)} rows")
+        return _told("ID", lines, (self.C.shape[0], self.X.shape[1]), self.method, self.certificate, self.cost)
 
     def _repr_html_(self) -> str:
         made = ("made by", f"{self.method}, {self.cost.told}")

@@ -19,7 +19,7 @@ PROFILES = np.array([[0.0, 1.0, 1.0, 9.0], [0.5, 0.0, 1.0, 9.0], [1.0, 1.0, 0.0,
 
 
 def interpolation_points(U):
-    """DEIM as Sorensen and Embree (2016), algorithm 1, write it; sizes of complex numbers are |re| + |im|, as LAPACK's."""
+    """DEIM as Sorensen and Embree (2016), algorithm 1, write it; the size of a complex number is |re| + |im|."""
     points = [int(sizes(U[:, 0]).argmax())]
     for j in range(1, U.shape[1]):
         c = np.linalg.solve(U[points, :j], U[points, j])
