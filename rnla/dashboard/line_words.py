@@ -118,10 +118,10 @@ def beside_best(found: Bases) -> str:
 
 
 def best_is_nothing(found: Bases) -> bool:
-    """Whether the best error of equal rank is hidden by rounding."""
+    """Whether the best error of equal rank is hidden by rounding, which its upper bound holds a second time."""
     c = found.result.certificate
     high, floor = c.get("best_upper"), c.get("rounding_floor")
-    return known(high) and known(floor) and high <= floor
+    return known(high) and known(floor) and high <= 2 * floor
 
 
 def best_share(found: Bases) -> str:
