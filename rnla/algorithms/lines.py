@@ -64,8 +64,10 @@ class CUR:
         return names(self.labels and self.labels.row_coordinates, self.rows)
 
     def to_xarray(self) -> Any:
-        """The three factors and the indices as an xarray.Dataset, labelled as the matrix was."""
+        """The three factors and the indices as an xarray.Dataset, labelled as the matrix was; chosen lines by name."""
         arrays = {
+            "chosen_column": (self.column_names, ("chosen_column",)),
+            "chosen_row": (self.row_names, ("chosen_row",)),
             "C": (self.C, ("row", "chosen_column")),
             "M": (self.M, ("chosen_column", "chosen_row")),
             "R": (self.R, ("chosen_row", "column")),
@@ -107,14 +109,17 @@ class ID:
         return names(self.labels and self.labels.column_coordinates, self.columns)
 
     def to_xarray(self) -> Any:
-        """The factors and the indices as an xarray.Dataset, labelled as the matrix was."""
+        """The factors and the indices as an xarray.Dataset, labelled as the matrix was; chosen lines by name."""
         arrays: dict[str, tuple[Any, tuple[str, ...]]] = {
+            "chosen_column": (self.column_names, ("chosen_column",)),
             "C": (self.C, ("row", "chosen_column")),
             "X": (self.X, ("chosen_column", "column")),
             "columns": (self.columns, ("chosen_column",)),
         }
         if self.rows is not None:
+            named = names(self.labels and self.labels.row_coordinates, self.rows)
             arrays |= {"W": (self.W, ("row", "chosen_row")), "rows": (self.rows, ("chosen_row",))}
+            arrays["chosen_row"] = (named, ("chosen_row",))
         return dataset(arrays, self.labels, {"method": self.method})
 
     def __repr__(self) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.stats
+import scipy.special
 
 from rnla.algorithms.draws import Draws
 from rnla.algorithms.results import Cost
@@ -156,7 +156,7 @@ class SampledProduct:
             variance = np.maximum((terms**2 * (1.0 - draws.probabilities)).sum(axis=1), of_all)
             if count == 1 and draws.threshold:
                 variance = np.full(len(terms), np.inf)
-        quantile = float(scipy.stats.t.ppf((1 + level) / 2, max(1, count - 1)))
+        quantile = float(scipy.special.stdtrit(max(1, count - 1), (1 + level) / 2))  # of Student's law
         return times_power(quantile * np.sqrt(variance), -power)
 
     def _checked(self, places: Any, name: str, side: int) -> Array:

@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.special
-import scipy.stats
 
 from rnla.algorithms.lifecycle import Checkpoints, Journal
 from rnla.algorithms.planning import oriented
@@ -145,7 +144,7 @@ def sketch_rows(threshold: float, failure: float) -> int:
 
 
 def _widths(failure: float) -> float:
-    return float(scipy.stats.norm.isf(failure) + scipy.stats.norm.isf(FALSE_ALARM))
+    return -float(scipy.special.ndtri(failure) + scipy.special.ndtri(FALSE_ALARM))
 
 
 def missed(cosine: float, cut: float, rows: int) -> float:
@@ -170,7 +169,9 @@ def _chi_nodes(degrees: int) -> tuple[Array, Array]:
     low, high = max(0.0, middle - 8.0), middle + 8.0  # the spread of a chi is at most 0.71
     nodes, weights = np.polynomial.legendre.leggauss(100)
     at = low + (nodes + 1.0) * (high - low) / 2
-    return at, weights * (high - low) / 2 * scipy.stats.chi.pdf(at, degrees)
+    half = degrees / 2  # the density is at^(degrees - 1) exp(-at^2 / 2) / (2^(half - 1) Gamma(half))
+    logarithm = scipy.special.xlogy(degrees - 1, at) - at**2 / 2 - (half - 1) * math.log(2) - math.lgamma(half)
+    return at, weights * (high - low) / 2 * np.exp(logarithm)
 
 
 def cut_of(threshold: float, failure: float, rows: int) -> float:

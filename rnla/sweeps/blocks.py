@@ -26,6 +26,9 @@ class ColumnMoments(NamedTuple):
     deviation: Array  # (n,) sum |a - mean|^2
 
 
+Sides = tuple[Any, Any]  # what is measured of the columns and of the rows of a block
+
+
 class Block(Protocol):
     """Rows `rows` of the view."""
 
@@ -51,6 +54,9 @@ class Block(Protocol):
     def squared_rows(self) -> Array:
         """Sum of |a_ij|^2 over the columns: (p,)."""
 
+    def sides(self, measure: Callable[[Block], Sides]) -> list[Sides]:
+        """What is measured of its parts, of all columns one after the other; once for all who ask for the same."""
+
     def dense(self) -> Array:
         """The block as one dense array."""
 
@@ -74,6 +80,7 @@ class Dense:
         self._products: dict[int, Array] = {}
         self._energy: float | None = None
         self._norms: tuple[Array, Array] | None = None
+        self._sides: dict[Callable[[Block], Sides], list[Sides]] = {}
 
     @property
     def dtype(self) -> DType:
@@ -113,6 +120,12 @@ class Dense:
         if self._norms is None:
             self._norms = squared_norms(self.array)
         return self._norms
+
+    def sides(self, measure: Callable[[Block], Sides]) -> list[Sides]:
+        """What is measured of the block; computed once."""
+        if measure not in self._sides:
+            self._sides[measure] = [measure(self)]
+        return self._sides[measure]
 
     def dense(self) -> Array:
         """The block itself."""
@@ -158,7 +171,7 @@ class Strip:
         self._energy: float | None = None
         self._squares: tuple[Array, Array] | None = None
         self._lines: Array | None = None
-        self._sides: dict[Callable[[Dense], tuple[Any, Any]], list[tuple[Any, Any]]] = {}
+        self._sides: dict[Callable[[Block], Sides], list[Sides]] = {}
 
     @property
     def dtype(self) -> DType:
@@ -230,8 +243,8 @@ class Strip:
         assert self._squares is not None  # noqa: S101 - for mypy: the sweep wanted them
         return self._squares
 
-    def sides(self, measure: Callable[[Dense], tuple[Any, Any]]) -> list[tuple[Any, Any]]:
-        """What is measured of the columns and rows of each part, in one read for all who ask for the same measure."""
+    def sides(self, measure: Callable[[Block], Sides]) -> list[Sides]:
+        """What is measured of each part, in one read for all who ask for the same measure."""
         if measure not in self._sides:
             self._sides[measure] = [measure(part) for _, part in self.parts()]
         return self._sides[measure]

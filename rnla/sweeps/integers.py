@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ import scipy.sparse
 
 from rnla.arrays import Array, wide
 from rnla.kernels.integers import IntegerSums, beside, halves_of_squares, joined, sums_of_squares
-from rnla.sweeps.blocks import Block, Dense, Strip
+from rnla.sweeps.blocks import Block
 from rnla.sweeps.matrix import Matrix
 from rnla.sweeps.products import Sum
 from rnla.sweeps.source import Tall
@@ -62,17 +63,12 @@ def of_integers(A: Matrix) -> bool:
 
 
 def _both(block: Block) -> tuple[IntegerSums, IntegerSums]:
-    if isinstance(block, Strip):
-        columns, rows = zip(*block.sides(_of_part), strict=True)
-        across = rows[0]
-        for part in rows[1:]:
-            across = joined(across, part)
-        return beside(list(columns)), across
-    return _of_sparse(block) if isinstance(block, Sparse) else sums_of_squares(wide(block.dense()))
+    columns, rows = zip(*block.sides(_of_part), strict=True)
+    return beside(list(columns)), reduce(joined, rows)
 
 
-def _of_part(part: Dense) -> tuple[IntegerSums, IntegerSums]:
-    return sums_of_squares(wide(part.array))
+def _of_part(part: Block) -> tuple[IntegerSums, IntegerSums]:
+    return _of_sparse(part) if isinstance(part, Sparse) else sums_of_squares(wide(part.dense()))
 
 
 def _of_sparse(block: Sparse) -> tuple[IntegerSums, IntegerSums]:

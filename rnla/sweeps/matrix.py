@@ -396,5 +396,5 @@ class Matrix:
         return NonFiniteError(
             f"{tally.nonfinite} entries are NaN or infinite; first at {where}; (row, column) of the first "
             f"{len(tally.positions)}: {shown}. Clean the data, or choose missing='mask' (they count as zero after "
-            "centring) or missing='impute-mean'"
+            "centring) or missing='impute-mean' (but not for columns and rows of the matrix itself: cur, interpolative)"
         )

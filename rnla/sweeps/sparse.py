@@ -7,7 +7,7 @@ are multiplied in float64, as for dense blocks.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -18,7 +18,7 @@ from rnla.arrays import Array, DType, accumulator_dtype, refuse_inexact, wide
 from rnla.errors import UnsupportedError
 from rnla.kernels.dense import column_sums, energy, heavy_apart
 from rnla.kernels.sparse import adjoint_product, as_csr, canonical, csr_of, csr_rows, entries_of, places_of
-from rnla.sweeps.blocks import ColumnMoments, Dense
+from rnla.sweeps.blocks import Block, ColumnMoments, Dense, Sides
 from rnla.sweeps.transform import RowMoments, Transform, spread_of
 
 DENSE_BYTES = 8 << 20  # rows that are made dense at once, for products that need them so
@@ -51,6 +51,7 @@ class Sparse:
         if self.centred:
             self._centre_where_full()
         self.products: dict[int, Array] = {}
+        self._sides: dict[Callable[[Block], Sides], list[Sides]] = {}
 
     def _centre_where_full(self) -> None:
         """Columns and rows without gaps are centred entry by entry, as in dense blocks: large offsets do not cancel."""
@@ -91,6 +92,12 @@ class Sparse:
     def wide(self) -> Any:
         """S in float64 or complex128."""
         return self.stored.astype(accumulator_dtype(self.dtype), copy=False)
+
+    def sides(self, measure: Callable[[Block], Sides]) -> list[Sides]:
+        """What is measured of the block; computed once."""
+        if measure not in self._sides:
+            self._sides[measure] = [measure(self)]
+        return self._sides[measure]
 
     def right(self, X: Array) -> Array:
         """A X: (p, l); computed once for each X."""
@@ -233,7 +240,7 @@ class Sparse:
     def in_float64(self) -> Sparse:
         """The same block multiplied in float64 or complex128."""
         found = copy.copy(self)
-        found.stored, found.products = self.wide, {}
+        found.stored, found.products, found._sides = self.wide, {}, {}
         return found
 
     def columns(self, J: Array, X: Array) -> Array:

@@ -236,6 +236,7 @@ def test_a_loaded_result_has_the_names_of_its_matrix(tmp_path, dims, name):
     assert found.to_xarray().drop_attrs().identical(made.to_xarray().drop_attrs())
     if name in ("cur", "id"):
         assert found.column_names.tolist() == [f"gene {j}" for j in found.columns]
+        assert found.to_xarray()["C"].chosen_column.values.tolist() == found.column_names.tolist()
     assert rnla.load(tmp_path / "out.zarr").labels.rows == dims[0]
 
 

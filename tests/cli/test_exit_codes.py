@@ -72,6 +72,7 @@ def test_a_signal_ends_with_its_code_and_one_line(store, tmp_path, name, code, w
     program = (
         "import os, signal\n"
         "import rnla.jobs.running\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin without\n"
         "def run_job(*a, **k):\n"
         f"    os.kill(os.getpid(), signal.{name})\n"
         "    signal.pause()\n"

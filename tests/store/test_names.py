@@ -54,6 +54,8 @@ def test_chosen_lines_have_the_names_of_cells_and_genes(tmp_path, cells, name):
     shown = rnla.load(tmp_path / "cur.zarr").to_xarray()
     assert shown["obs"].values.tolist() == CELLS.tolist()
     assert np.array_equal(shown["C"].values, A[:, shown["columns"].values])
+    assert shown["C"].sel(chosen_column=found.column_names[1]).values.tolist() == A[:, found.columns[1]].tolist()
+    assert shown["R"].sel(chosen_row=found.row_names[0]).values.tolist() == A[found.rows[0]].tolist()
 
 
 def test_names_go_with_transposes_subsets_and_modes(cells):
