@@ -80,7 +80,7 @@ class Dense:
         self._products: dict[int, Array] = {}
         self._energy: float | None = None
         self._norms: tuple[Array, Array] | None = None
-        self._sides: dict[Callable[[Block], Sides], list[Sides]] = {}
+        self.measured: dict[Callable[[Block], Sides], list[Sides]] = {}
 
     @property
     def dtype(self) -> DType:
@@ -123,9 +123,9 @@ class Dense:
 
     def sides(self, measure: Callable[[Block], Sides]) -> list[Sides]:
         """What is measured of the block; computed once."""
-        if measure not in self._sides:
-            self._sides[measure] = [measure(self)]
-        return self._sides[measure]
+        if measure not in self.measured:
+            self.measured[measure] = [measure(self)]
+        return self.measured[measure]
 
     def dense(self) -> Array:
         """The block itself."""
@@ -171,7 +171,7 @@ class Strip:
         self._energy: float | None = None
         self._squares: tuple[Array, Array] | None = None
         self._lines: Array | None = None
-        self._sides: dict[Callable[[Block], Sides], list[Sides]] = {}
+        self.measured: dict[Callable[[Block], Sides], list[Sides]] = {}
 
     @property
     def dtype(self) -> DType:
@@ -245,9 +245,9 @@ class Strip:
 
     def sides(self, measure: Callable[[Block], Sides]) -> list[Sides]:
         """What is measured of each part, in one read for all who ask for the same measure."""
-        if measure not in self._sides:
-            self._sides[measure] = [measure(part) for _, part in self.parts()]
-        return self._sides[measure]
+        if measure not in self.measured:
+            self.measured[measure] = [measure(part) for _, part in self.parts()]
+        return self.measured[measure]
 
     def centred_here(self) -> tuple[Block, Array]:
         """Refused: its means take a read of their own."""

@@ -51,7 +51,7 @@ class Sparse:
         if self.centred:
             self._centre_where_full()
         self.products: dict[int, Array] = {}
-        self._sides: dict[Callable[[Block], Sides], list[Sides]] = {}
+        self.measured: dict[Callable[[Block], Sides], list[Sides]] = {}
 
     def _centre_where_full(self) -> None:
         """Columns and rows without gaps are centred entry by entry, as in dense blocks: large offsets do not cancel."""
@@ -95,9 +95,9 @@ class Sparse:
 
     def sides(self, measure: Callable[[Block], Sides]) -> list[Sides]:
         """What is measured of the block; computed once."""
-        if measure not in self._sides:
-            self._sides[measure] = [measure(self)]
-        return self._sides[measure]
+        if measure not in self.measured:
+            self.measured[measure] = [measure(self)]
+        return self.measured[measure]
 
     def right(self, X: Array) -> Array:
         """A X: (p, l); computed once for each X."""
@@ -240,7 +240,7 @@ class Sparse:
     def in_float64(self) -> Sparse:
         """The same block multiplied in float64 or complex128."""
         found = copy.copy(self)
-        found.stored, found.products, found._sides = self.wide, {}, {}
+        found.stored, found.products, found.measured = self.wide, {}, {}
         return found
 
     def columns(self, J: Array, X: Array) -> Array:

@@ -193,10 +193,14 @@ import rnla
 place, method, view = sys.argv[1:]
 A = rnla.open(place, threads=2)
 A = A.centred() if view == "centred" else A
+lines = {"cur": rnla.cur, "id": rnla.interpolative, "column-norms": rnla.norms}
 k, passes = (50, 4) if view == "many blocks" else (20, 2)
-plan = rnla.plan("svd", A, k=k, method=method, passes=passes)
+options = {"k": k, "method": method, "passes": passes}
+if method in lines:
+    options = {} if method == "column-norms" else {"k": k}
+plan = rnla.plan(method if method in lines else "svd", A, **options)
 before = psutil.Process().memory_info().rss
-found = rnla.svd(A, k, method=method, passes=passes)
+found = lines.get(method, rnla.svd)(A, **options)
 peak = [1024 * int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")][0]
 print(json.dumps([plan.peak_bytes, plan.base_bytes, before, peak, found.cost.peak_bytes]))
 """
@@ -237,6 +241,14 @@ def large(tmp_path_factory):
         ("sparse", "merge", "plain"),
         ("thin", "gram", "plain"),
         ("thin", "gram", "centred"),
+        ("panels", "cur", "plain"),
+        ("tiles", "cur", "plain"),
+        ("sparse", "cur", "plain"),
+        ("thin", "cur", "plain"),
+        ("panels", "id", "plain"),
+        ("sparse", "id", "plain"),
+        ("tiles", "column-norms", "plain"),
+        ("sparse", "column-norms", "plain"),
     ],
 )
 def test_measured_memory_stays_under_the_plan(killer, large, layout, method, view):

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import scipy.linalg
 import scipy.sparse
 
 import rnla
@@ -121,10 +120,35 @@ def test_terapca_toy_agrees_with_terapca() -> None:
     assert np.all(np.abs(result.s**2 / 50 / printed - 1) <= 1e-10)
 
 
+def digits() -> np.ndarray:
+    """Images x pixels, 0 to 255."""
+    raw = gzip.decompress((SHARED / "mnist_train" / "train-images-idx3-ubyte.gz").read_bytes())
+    return np.frombuffer(raw, np.uint8, offset=16).reshape(-1, 784)
+
+
+def words() -> scipy.sparse.csr_array:
+    """Documents x words, counts."""
+    lines = gzip.decompress((SHARED / "text_kos" / "docword.kos.txt.gz").read_bytes()).decode().splitlines()
+    entries = np.array([line.split() for line in lines[3:]], dtype=np.int64)
+    places = entries[:, 0] - 1, entries[:, 1] - 1
+    return scipy.sparse.csr_array((entries[:, 2].astype(np.float64), places), shape=(int(lines[0]), int(lines[1])))
+
+
+def cells() -> np.ndarray:
+    """Cells x genes, counts."""
+    store = rnla.open(SHARED / "singlecell_10k_zarr" / "10x-10k-subset.zarr" / "X")
+    return store.to_dask().compute().astype(np.float64)
+
+
+def logarithms(counts: np.ndarray) -> np.ndarray:
+    """log(1 + 10,000 x the share of each gene in its cell)."""
+    size = counts.sum(axis=1, keepdims=True)
+    return np.log1p(np.divide(counts * 1e4, size, out=np.zeros_like(counts), where=size > 0))
+
+
 @elsewhere
 def test_digits() -> None:
-    raw = gzip.decompress((SHARED / "mnist_train" / "train-images-idx3-ubyte.gz").read_bytes())
-    pixels = np.frombuffer(raw, np.uint8, offset=16).reshape(-1, 784)
+    pixels = digits()
     view = rnla.open(pixels).centred().weighted(columns=np.full(784, 1 / 255))
     values = reference("mnist_train /255 centred")
     result = rnla.svd(view, 10)
@@ -135,12 +159,7 @@ def test_digits() -> None:
 
 @elsewhere
 def test_words() -> None:
-    lines = gzip.decompress((SHARED / "text_kos" / "docword.kos.txt.gz").read_bytes()).decode().splitlines()
-    documents, words = int(lines[0]), int(lines[1])
-    entries = np.array([line.split() for line in lines[3:]], dtype=np.int64)
-    counts = scipy.sparse.csr_array(
-        (entries[:, 2].astype(np.float64), (entries[:, 0] - 1, entries[:, 1] - 1)), shape=(documents, words)
-    )
+    counts = words()
     values = reference("text_kos")
     assert_certified(rnla.svd(counts, 10), values)
     eight = rnla.svd(counts, 10, passes=8)
@@ -156,10 +175,7 @@ def test_single_cells(logged: bool) -> None:
         result = rnla.pca(store, 50)
         assert_certified(result, reference("raw counts centred"))
     else:
-        counts = rnla.open(store).to_dask().compute().astype(np.float64)
-        size = counts.sum(axis=1, keepdims=True)
-        shares = np.divide(counts * 1e4, size, out=np.zeros_like(counts), where=size > 0)
-        result = rnla.pca(np.log1p(shares).astype(np.float32), 50)
+        result = rnla.pca(logarithms(cells()).astype(np.float32), 50)
         assert_certified(result, reference("log1p(counts/libsize*1e4) centred"))
     assert result.certificate.resolved.all()
 
@@ -169,7 +185,7 @@ def test_sampled_products_of_single_cells_are_as_wrong_as_the_reference_says() -
     known = json.loads((SHARED / "REFERENCE.json").read_text(encoding="utf-8"))["sampled_product"]
     figures = known["singlecell_10k raw (X^T X over cells)"]
     X = rnla.open(SHARED / "singlecell_10k_zarr" / "10x-10k-subset.zarr" / "X")
-    counts = X.to_dask().compute().astype(np.float64)
+    counts = cells()
     C = counts.T @ counts
     squared = np.linalg.norm(C) ** 2
     assert squared == pytest.approx(figures["AAT_fro2"], rel=RESOLVED)
@@ -191,8 +207,7 @@ def test_sampled_products_of_single_cells_are_as_wrong_as_the_reference_says() -
 @elsewhere
 @pytest.mark.parametrize("form", [scipy.sparse.csr_array, scipy.sparse.csc_array])
 def test_single_cells_kept_sparse(tmp_path: Path, form: Any) -> None:
-    counts = rnla.open(SHARED / "singlecell_10k_zarr" / "10x-10k-subset.zarr" / "X").to_dask().compute()
-    grouped(form, counts.astype(np.float32), tmp_path / "cells.zarr", chunk=100_000)
+    grouped(form, cells().astype(np.float32), tmp_path / "cells.zarr", chunk=100_000)
     result = rnla.pca(tmp_path / "cells.zarr", 50)
     values = reference("raw counts centred")
     assert_certified(result, values)
@@ -200,38 +215,63 @@ def test_single_cells_kept_sparse(tmp_path: Path, form: Any) -> None:
 
 
 def columns_alone(A: np.ndarray, k: int) -> float:
-    """Relative error that the first k columns of full QR with column pivoting leave."""
-    square = A if len(A) <= 4 * A.shape[1] else np.linalg.qr(A, mode="r")
-    chosen = scipy.linalg.qr(square, mode="r", pivoting=True)[1][:k]
-    Q = np.linalg.qr(A[:, chosen])[0]
-    return float(np.linalg.norm(A - Q @ (Q.T @ A)) / np.linalg.norm(A))
+    """Relative error that the first k pivots of QR with column pivoting leave: those whose rest is longest."""
+    rest = np.array(A, np.float64)
+    for _ in range(k):
+        pivot = rest[:, np.argmax((rest**2).sum(axis=0))]
+        q = pivot / np.linalg.norm(pivot)
+        rest -= np.outer(q, q @ rest)
+    return float(np.linalg.norm(rest) / np.linalg.norm(A))
 
 
-def assert_columns_and_rows(A: np.ndarray, k: int) -> None:
-    """A CUR at most 1.1 times as wrong as full pivoted QR by columns alone, and no worse than drawn lines by median."""
-    pivoted = rnla.cur(A, k)
-    assert pivoted.certificate.relative_error <= 1.1 * columns_alone(A, k)
+def assert_columns_and_rows(A: Any, k: int, s: np.ndarray, alone: float) -> None:
+    """A CUR at most 1.1 times as wrong as full pivoted QR by columns alone, and no worse than drawn lines by median.
+
+    `s` are at least k leading singular values.
+    """
+    proof = rnla.cur(A, k).certificate
+    assert proof.relative_error <= 1.1 * alone
     drawn = [rnla.cur(A, k, select="norm-squared", seed=seed).certificate.relative_error for seed in range(5)]
-    assert pivoted.certificate.relative_error <= np.median(drawn)
-    s = np.linalg.svd(A if len(A) <= 4 * A.shape[1] else np.linalg.qr(A, mode="r"), compute_uv=False)
-    best = float(np.linalg.norm(s[k:]))
-    assert pivoted.certificate.best_lower is not None
-    assert pivoted.certificate.best_upper is not None
-    assert pivoted.certificate.best_lower <= best * (1 + 1e-9) <= pivoted.certificate.best_upper * (1 + 1e-6)
+    assert proof.relative_error <= np.median(drawn)
+    energy = float(np.sum(np.square(A.data if scipy.sparse.issparse(A) else A), dtype=np.float64))
+    best = float(np.sqrt(energy - np.sum(s[:k] ** 2)))
+    assert proof.best_lower is not None
+    assert proof.best_upper is not None
+    assert proof.best_lower <= best * (1 + 1e-9) <= proof.best_upper * (1 + RESOLVED)
+
+
+def spectrum(A: np.ndarray) -> np.ndarray:
+    """All singular values."""
+    return np.asarray(np.linalg.svd(A if len(A) <= 4 * A.shape[1] else np.linalg.qr(A, mode="r"), compute_uv=False))
 
 
 def test_columns_and_rows_of_air_temperature() -> None:
     with np.load(HERE / "iris_a1b" / "A1B.npz") as kept:
         field = kept["air_temperature"]
-    assert_columns_and_rows(np.asarray(field.reshape(field.shape[0], -1), np.float64), 10)
+    A = np.asarray(field.reshape(field.shape[0], -1), np.float64)
+    assert_columns_and_rows(A, 10, spectrum(A), columns_alone(A, 10))
 
 
 @elsewhere
 def test_columns_and_rows_of_single_cells() -> None:
-    found = rnla.open(SHARED / "singlecell_10k_zarr" / "10x-10k-subset.zarr" / "X").to_dask().compute()
-    counts = np.asarray(found, np.float64)
-    assert_columns_and_rows(counts, 20)
+    counts = cells()
     known = json.loads((SHARED / "REFERENCE.json").read_text(encoding="utf-8"))["CMR_best_M"]["singlecell raw_k20"]
-    assert columns_alone(counts, 20) == pytest.approx(known["colID_qrcp_rel_err"], rel=1e-6)
+    alone = columns_alone(counts, 20)
+    assert alone == pytest.approx(known["colID_qrcp_rel_err"], rel=1e-6)
+    assert_columns_and_rows(counts, 20, spectrum(counts), alone)
     drawn = [rnla.cur(counts, 20, select="norm-squared", seed=seed).certificate.relative_error for seed in range(9)]
     assert np.median(drawn) <= 1.1 * known["CMR_normsq_c20_rel_err_median10"]  # without replacement, no worse
+    logged = logarithms(counts)
+    assert_columns_and_rows(logged, 20, spectrum(logged), columns_alone(logged, 20))
+
+
+@elsewhere
+def test_columns_and_rows_of_words() -> None:
+    counts = words()
+    assert_columns_and_rows(counts, 10, reference("text_kos"), columns_alone(counts.toarray(), 10))
+
+
+@elsewhere
+def test_columns_and_rows_of_digits() -> None:
+    pixels = digits() / np.float32(255)
+    assert_columns_and_rows(pixels, 10, reference("mnist_train /255 uncentred"), columns_alone(pixels, 10))
