@@ -56,15 +56,14 @@ def quotients(gain: Array, size: Array, least: Array) -> Array:
 def greedy(G: Array, noise: Array, W: Array, count: int) -> Array:
     """`count` lines of G (N, l), each the one that adds most: (count,).
 
-    X = G S is never updated whole: with x_k and t_k = G x_k^H of the steps before, row i of it is
-    g_i - sum_k t_ik x_k / size_k, and sizes and gains follow from t_k and X W x_k^H.
+    X = G S is never formed, only S (l, l): the line taken leaves x = g S, and sizes and gains of all others follow from
+    G x^H and G S W x^H, one read of G.
     """
     count = min(count, len(G))
     noise, least = ridged(G, noise)
     size = lengths(G, noise)
     gain = np.sum(((G @ W) * G.conj()).real, axis=1)
-    T = np.zeros((len(G), count), G.dtype, order="F")
-    xs = np.zeros((count, G.shape[1]), G.dtype)
+    S = np.eye(G.shape[1], dtype=G.dtype)
     chosen: list[int] = []
     taken = np.zeros(len(G), bool)
     for k in range(count):
@@ -76,16 +75,16 @@ def greedy(G: Array, noise: Array, W: Array, count: int) -> Array:
             return np.concatenate([np.asarray(chosen, np.intp), order[~taken[order]][: count - k]])
         chosen.append(best)
         taken[best] = True
-        x = G[best] - T[best, :k] @ xs[:k]
+        x = G[best] @ S
         own = float(size[best])
         Wx = W @ x.conj()
-        t, y = (G @ np.stack([x.conj(), Wx], axis=1)).T
-        y = y - T[:, :k] @ (xs[:k] @ Wx)
-        gain += (np.abs(t) / own) ** 2 * float((x @ Wx).real) - 2.0 / own * (t.conj() * y).real
-        size -= np.abs(t) ** 2 / own
+        t, y = G @ x.conj(), G @ (S @ Wx)  # two products with vectors take half the time of one with two columns
+        shares = (t * t.conj()).real / own
+        gain += shares * (float((x @ Wx).real) / own) - (t.conj() * y).real * (2.0 / own)
+        size -= shares
         np.maximum(gain, 0.0, out=gain)
         np.maximum(size, noise, out=size)
-        T[:, k], xs[k] = t / own, x
+        S -= np.outer(x.conj(), x) / own
     return np.asarray(chosen, dtype=np.intp)
 
 
