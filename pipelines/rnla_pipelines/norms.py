@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from rnla.algorithms.delivery_samples import norms_arrays
 from rnla.algorithms.forecasts import Machine, plan_norms
@@ -19,6 +20,9 @@ class NormsConfig:
     """Options of `column-norms`."""
 
     keep: bool = field(default=False, metadata={"help": "keep them beside the store too: later jobs need no read"})
+    missing: Literal["error", "mask", "impute-mean"] = field(
+        default="error", metadata={"help": "NaN and infinity: stop, count as zero, or take the column's mean"}
+    )
     allow_missing: bool = field(default=False, metadata={"help": "read absent chunks as the store's fill value"})
 
 

@@ -36,6 +36,9 @@ class ProductConfig:
     )
     replace: bool = field(default=True, metadata={"help": "draw with replacement, or each term once at most"})
     seed: int = field(default=0, metadata={"help": "seed of the draw and of the probes"})
+    missing: Literal["error", "mask", "impute-mean"] = field(
+        default="error", metadata={"help": "NaN and infinity: stop, count as zero, or take the column's mean"}
+    )
     allow_missing: bool = field(default=False, metadata={"help": "read absent chunks as the stores' fill value"})
 
 
@@ -54,7 +57,8 @@ def right(A: Matrix, config: ProductConfig) -> Matrix:
     """B, which shares the runner of A."""
     if config.right is None:
         return A.T
-    B = replace(open_matrix(config.right, allow_missing=config.allow_missing), runner=A.runner)
+    B = open_matrix(config.right, missing=config.missing, allow_missing=config.allow_missing)
+    B = replace(B, runner=A.runner)
     return B.T if config.right_transposed else B
 
 

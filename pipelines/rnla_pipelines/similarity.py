@@ -26,6 +26,9 @@ class SimilarityConfig:
     )
     centred: bool = field(default=False, metadata={"help": "subtract the mean of each column: correlations"})
     seed: int = field(default=0, metadata={"help": "seed of the sketch"})
+    missing: Literal["error", "mask", "impute-mean"] = field(
+        default="error", metadata={"help": "NaN and infinity: stop, count as zero, or take the column's mean"}
+    )
     allow_missing: bool = field(default=False, metadata={"help": "read absent chunks as the store's fill value"})
 
 

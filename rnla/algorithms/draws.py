@@ -32,7 +32,6 @@ from rnla.sweeps.source import Tall
 STRIP_ROWS = 64 * TILE_ROWS  # weights in memory at once
 FEW = 1 << 18  # draws that are made one by one
 HELD = 8 * STRIP_ROWS  # so many of a user's (16 MB) are computed once and held; more are read in strips, three times
-HELD = 8 * STRIP_ROWS  # so many of a user's (16 MB) are computed once and held; more are read in strips, three times
 MOST_DRAWN = 1 << 53  # draws: as many as float64 counts
 
 

@@ -108,6 +108,11 @@ class ID:
         """Names of the columns; their indices where they have none."""
         return names(self.labels and self.labels.column_coordinates, self.columns)
 
+    @property
+    def row_names(self) -> Array | None:
+        """Names of the rows, likewise; None unless two-sided."""
+        return None if self.rows is None else names(self.labels and self.labels.row_coordinates, self.rows)
+
     def to_xarray(self) -> Any:
         """The factors and the indices as an xarray.Dataset, labelled as the matrix was; chosen lines by name."""
         arrays: dict[str, tuple[Any, tuple[str, ...]]] = {
@@ -117,9 +122,8 @@ class ID:
             "columns": (self.columns, ("chosen_column",)),
         }
         if self.rows is not None:
-            named = names(self.labels and self.labels.row_coordinates, self.rows)
             arrays |= {"W": (self.W, ("row", "chosen_row")), "rows": (self.rows, ("chosen_row",))}
-            arrays["chosen_row"] = (named, ("chosen_row",))
+            arrays["chosen_row"] = (self.row_names, ("chosen_row",))
         return dataset(arrays, self.labels, {"method": self.method})
 
     def __repr__(self) -> str:

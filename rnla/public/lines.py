@@ -145,6 +145,22 @@ def interpolative(  # noqa: PLR0913 - options are keywords
         As for `rnla.cur`. Of a matrix with more columns than rows, C is read before X is written: only the chunks
         that hold it, beside `passes` whole reads.
 
+    Returns
+    -------
+    ID
+        `certificate.frobenius_error` is exact: X = C^+ A is the best there is for these columns.
+
+    Raises
+    ------
+    RequestError, RankError, UnsupportedError
+        A request that cannot be right; nothing was read.
+    DoesNotFitError, IntegrityError, NonFiniteError
+        As for `rnla.svd`.
+
+    Notes
+    -----
+    Three reads, or `passes`. Cheng, Gimbutas, Martinsson and Rokhlin 2005; columns are chosen as for `rnla.cur`.
+
     Examples
     --------
     >>> import numpy, rnla

@@ -59,6 +59,8 @@ def norms(A: Any, *, keep: bool = False) -> Norms:
         The store cannot be written.
     IntegrityError
         The store was written to while its norms were computed; nothing is kept.
+    OverflowedError
+        Squares that float64 cannot hold: entries beyond 1e154 or, all of them, below 1e-154.
 
     Examples
     --------

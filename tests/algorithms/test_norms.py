@@ -66,6 +66,12 @@ def test_integers_beyond_2_32_are_squared_to_rounding():
     assert found.frobenius == pytest.approx(np.sqrt(exact[2]), rel=sum_rounding("f8", 4))
 
 
+@pytest.mark.parametrize("scale", [1e200, 1e-200])
+def test_squares_that_are_no_numbers_are_refused(scale):
+    with pytest.raises(rnla.errors.OverflowedError):
+        rnla.norms(random_of("f8", (30, 4)) * scale)
+
+
 def test_norms_of_a_view_are_those_of_the_view(tmp_path, small_panels):
     A = integers("i2", (60, 7))
     view = BACKENDS["zarr v3"](A, tmp_path).centred().weighted(columns=np.arange(1.0, 8))

@@ -214,6 +214,25 @@ def test_single_cells_kept_sparse(tmp_path: Path, form: Any) -> None:
     assert np.all(np.abs(result.singular_values[:10] / values - 1) <= RESOLVED)
 
 
+@elsewhere
+@pytest.mark.parametrize(("form", "version"), [(scipy.sparse.csr_array, 2), (scipy.sparse.csc_array, 3)])
+def test_words_kept_sparse(tmp_path: Path, form: Any, version: int) -> None:
+    counts = words()
+    grouped(form, form(counts), tmp_path / "words.zarr", chunk=50_000, zarr_format=version)
+    stored = rnla.open(tmp_path / "words.zarr")
+    assert_certified(rnla.svd(stored, 10), reference("text_kos"))
+    found, known = rnla.cur(stored, 10), rnla.cur(counts, 10)
+    assert found.certificate.relative_error == pytest.approx(known.certificate.relative_error, rel=1e-3)
+    C = found.C if scipy.sparse.issparse(found.C) else found.C.compute()
+    assert abs(C - counts[:, found.columns]).sum() == 0
+    product = counts @ counts.T  # documents x documents
+    squared = float((product.data**2).sum())
+    drawn = [rnla.sampled_product(stored, stored.T, 200, seed=seed) for seed in range(20)]
+    errors = [np.linalg.norm(product.toarray() - np.asarray(each.value)) ** 2 for each in drawn]
+    expected = drawn[0].error_bound - squared / 200
+    assert abs(np.mean(errors) / expected - 1) <= 0.1  # issue 3
+
+
 def columns_alone(A: np.ndarray, k: int) -> float:
     """Relative error that the first k pivots of QR with column pivoting leave: those whose rest is longest."""
     rest = np.array(A, np.float64)
