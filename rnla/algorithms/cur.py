@@ -28,6 +28,7 @@ from rnla.errors import RankError, RequestError
 from rnla.kernels.blas import single_blas_thread
 from rnla.kernels.exchange import added
 from rnla.kernels.subspaces import svd
+from rnla.sweeps.geometry import TALL_ROWS
 from rnla.sweeps.matrix import Matrix
 from rnla.sweeps.picking import LeftOut
 from rnla.sweeps.products import ColumnNorms, RowNorms
@@ -209,16 +210,25 @@ def known_of(
 def side(
     view: Matrix, known: Known, choice: Choice, workspace: Workspace, *, along: bool, transposed: bool = False
 ) -> Side:
-    """What the selector looks at: a line for each row of the view (`along`), or for each column."""
+    """What the selector looks at: a line for each row of the view (`along`), or for each column.
+
+    It is cut in one way whatever the chunks of the store are, so that tournaments have the same rounds.
+    """
     name = "rows" if along != transposed else "columns"
     triplets = known.triplets
     if triplets is not None and choice.select in OF_VECTORS:
         short = triplets.short if triplets.transposed else triplets.short.T
         factor: Source = triplets.tall.source if along else Resident(np.ascontiguousarray(short))
-        return _vectors(name, view.over(factor), triplets.s, _squares(triplets, along=along), workspace)
+        return _vectors(
+            name,
+            view.over(factor, cut_as=(TALL_ROWS, factor.shape[1])),
+            triplets.s,
+            _squares(triplets, along=along),
+            workspace,
+        )
     one = np.ones((1, 1))
     if known.weights is not None:
-        return Side(name, view.over(known.weights[along]), one, one)
+        return Side(name, view.over(known.weights[along], cut_as=(TALL_ROWS, 1)), one, one)
     return Side(name, view.over(Resident(np.broadcast_to(1.0, (view.shape[not along], 1)))), one, one)
 
 

@@ -79,6 +79,7 @@ class Matrix:
     strip_bytes: int = STRIP_BYTES
     labels: Labels | None = None
     meter: Meter = field(default_factory=Meter)
+    cut_as: tuple[int, int] | None = None  # chunks to be cut as if it had, rows x columns, in place of its own
 
     @property
     def summary(self) -> list[tuple[str, str]]:
@@ -135,7 +136,7 @@ class Matrix:
         return getattr(self.source, "cut", None) or geometry(
             self.shape,
             self.source.dtype.itemsize,
-            self.source.chunks,
+            self.cut_as or self.source.chunks,
             strip_bytes=self.strip_bytes,
             whole_spans=hasattr(self.source, "blocks"),
         )
@@ -314,9 +315,9 @@ class Matrix:
         """The same view with a meter of its own."""
         return replace(self, meter=Meter(progress=progress or (lambda _count: None)))
 
-    def over(self, source: Source) -> Matrix:
+    def over(self, source: Source, *, cut_as: tuple[int, int] | None = None) -> Matrix:
         """Another matrix swept by the same runner, in float64, with a meter of its own."""
-        return Matrix(source, precision=accumulator_dtype(source.dtype), runner=self.runner)
+        return Matrix(source, precision=accumulator_dtype(source.dtype), runner=self.runner, cut_as=cut_as)
 
     def to_dask(self) -> Any:
         """The view as a dask.array.Array, one chunk for each panel; lazy, for use outside rnla."""
@@ -380,9 +381,7 @@ class Matrix:
 
     def _check_means(self) -> None:
         if not self.settled:
-            msg = (
-                "this view's means are not known yet: give them, A.centred(mean), or let rnla.svd or rnla.pca find them"
-            )
+            msg = "this view's means are not known yet: give them, A.centred(mean), or let rnla.svd or pca find them"
             raise RequestError(msg)
         if self.needs_whole_rows and self.geometry.reads == 2:
             msg = "rows are read in parts here, so their own means are not known: rechunk the store to panels of rows"

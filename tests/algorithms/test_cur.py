@@ -317,3 +317,21 @@ def test_views_are_refused(view):
     for action in (lambda: rnla.cur(A, 3), lambda: rnla.interpolative(A, 3), lambda: rnla.plan("cur", A, k=3)):
         with pytest.raises(UnsupportedError, match="as it is stored"):
             action()
+
+
+@pytest.mark.usefixtures("small_panels")
+@pytest.mark.parametrize("select", SELECTORS)
+def test_other_chunks_give_the_same_lines_and_the_same_error_to_rounding(tmp_path, select):
+    A = with_singular_values(0.8 ** np.arange(60), (203, 60))  # no two alike: singular vectors are unique
+    first = rnla.cur(A, K, select=select)
+    one_sided = rnla.interpolative(A, K, select=select)
+    for number, chunks in enumerate([(203, 60), (20, 60), (17, 13), (203, 7)]):
+        zarr.create_array(str(tmp_path / str(number)), data=A, chunks=chunks)
+        found = rnla.cur(tmp_path / str(number), K, select=select)
+        assert found.columns.tolist() == first.columns.tolist()
+        assert found.rows.tolist() == first.rows.tolist()
+        bound = found.certificate.rounding_floor + first.certificate.rounding_floor
+        assert abs(found.certificate.frobenius_error - first.certificate.frobenius_error) <= bound
+        other = rnla.interpolative(tmp_path / str(number), K, select=select)
+        assert other.columns.tolist() == one_sided.columns.tolist()
+        assert np.abs(dense(other.X) - dense(one_sided.X)).max() <= 1e-9 * np.abs(dense(one_sided.X)).max()
