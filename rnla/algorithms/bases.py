@@ -132,7 +132,7 @@ def _compared(proof: BasesCertificate, known: Spectrum, k: int) -> BasesCertific
         proof,
         best_lower=least,
         best_upper=float(np.hypot(attained[taken], np.sqrt(rounding))) * norm,
-        ratio=proof.frobenius_error / least if sure else None,
+        ratio=max(proof.frobenius_error, proof.rounding_floor) / least if sure else None,
         confidence=known.confidence,
         best_errors=attained,
     )

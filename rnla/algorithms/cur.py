@@ -39,8 +39,9 @@ Middle = Literal["optimal", "cross"]
 OVERSAMPLE = 10  # singular vectors beyond the columns and rows wanted
 # Of a tolerance, for the singular vectors: columns need more than vectors do for the same error, and must be chosen
 # among more. k columns leave at most sqrt(k + 1) times what k vectors do; on single cells, text and digits it is 1.02
-# to 1.21.
-HEADROOM = 0.7
+# to 1.21, on rows that decay over 14 digits up to 1.6.
+HEADROOM = 0.5
+SAFELY = 0.98  # of a tolerance, for what columns leave as their modes tell it: that is 1 % low at times
 
 
 @dataclass(frozen=True)
@@ -172,17 +173,21 @@ def cur(A: Matrix, choice: Choice, workspace: Workspace, checkpoints: Checkpoint
 
 
 def crossing(found: Skeleton, J: Array) -> Array:
-    """A[I, J]^+ by the singular values that lower the error, whose size is known for each: (c, r)."""
+    """A[I, J]^+ by the singular values that lower the error, whose size is known for each: (c, r).
+
+    A small one lets C M R grow and cancel: that it is rounded by eps ||C|| ||R|| / s counts as error.
+    """
     both = found.R[:, J]
     core = both.toarray() if scipy.sparse.issparse(both) else np.asarray(both)
     u, s, vh = svd(wide(core))
     kept = int(np.sum(s > max(core.shape) * EPS * (s[0] if s.size else 0.0)))
     left, right = found.columns.W @ vh[:kept].conj().T, u[:, :kept].conj().T @ found.rows.W.conj().T
     sizes = s[:kept] * found.unit
+    rounding = EPS * float(np.linalg.norm(found.columns.W) * np.linalg.norm(found.rows.W))
     rest, least, best = found.K.copy(), float(np.linalg.norm(found.K)), 0
     for i in range(kept):
         rest -= np.outer(left[:, i] / sizes[i], right[i])  # K - R_C M L with one singular value more
-        if (misfit := float(np.linalg.norm(rest))) < least:
+        if (misfit := float(np.hypot(np.linalg.norm(rest), rounding / sizes[i]))) < least:
             least, best = misfit, i + 1
     return np.asarray((vh[:best].conj().T / s[:best]) @ u[:, :best].conj().T)
 
@@ -251,10 +256,13 @@ def one_side(view: Matrix, known: Known, choice: Choice, workspace: Workspace, *
     lines = side(view, known, choice, workspace, along=transposed, transposed=transposed)
     if choice.k is not None:
         return selected(lines, choice.select, choice.columns, choice.k, choice.seed)
-    J = selected(lines, choice.select, lines.F.shape[1], lines.F.shape[1], choice.seed)
+    size, modes = lines.F.shape
+    if not modes:
+        return np.arange(1)  # of a zero matrix any column will do
+    J = selected(lines, choice.select, min(size, modes + OVERSAMPLE), modes, choice.seed)
     if choice.tolerance is None or known.triplets is None:
         return J
-    norm = known.triplets.certificate.frobenius_norm / (float(known.triplets.s[0]) or 1.0)
+    norm = known.triplets.certificate.frobenius_norm / (float(known.triplets.s[:1].sum()) or 1.0)
     return J[: enough(lines, J, norm**2, choice.tolerance)]
 
 
@@ -263,7 +271,7 @@ def enough(side: Side, lines: Array, energy: float, tolerance: float) -> int:
     G = taken(side.F, lines) @ side.X
     noise = np.zeros(len(lines)) if side.noise is None else taken(side.F.over(side.noise.source), lines)[:, 0]
     left = energy - np.cumsum(added(G, noise, side.energies))
-    reached = np.flatnonzero(left <= tolerance**2 * energy)
+    reached = np.flatnonzero(left <= (SAFELY * tolerance) ** 2 * energy)
     return int(reached[0]) + 1 if reached.size else len(lines)
 
 

@@ -106,6 +106,7 @@ def _second_side(A: Matrix, found: Projected, workspace: Workspace) -> tuple[Arr
     C is read, A is not. Whatever the columns were chosen by, rows must span those of C: they are pivots of Q.
     """
     F = A.over(Resident(found.C) if isinstance(found.C, np.ndarray) else found.C.source)
+    F = replace(F, transform=replace(F.transform, unit=found.explained.unit))
     (c, d), rows, lines = found.down.inverse.shape, np.arange(F.shape[1]), np.zeros((F.shape[1], 0))
     if d:
         into = workspace.tall("basis", (F.shape[0], d), F.dtype, F.geometry.tall_rows)

@@ -137,7 +137,7 @@ def checked_request(
     if tolerance is not None and tolerance**2 < 2 * energy_rounding(1.0, 0.0):
         msg = (
             f"tol={tolerance:.2g} is less than sums of squares in float64 can show (1.7e-7), so nobody could say that "
-            "it was met: ask for a rank k instead, and look at certificate.upper and .spectral_bound"
+            "it was met: ask for a rank k instead; its certificate says how large the error may be"
         )
         raise RequestError(msg)
     extra = integer(oversample, "oversample", least=0)

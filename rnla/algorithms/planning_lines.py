@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rnla.algorithms.cur import Choice
+from rnla.algorithms.cur import OVERSAMPLE, Choice
 from rnla.algorithms.planning import Plan, oriented
 from rnla.algorithms.planning import plan as planned
 from rnla.arrays import accumulator_dtype
@@ -37,7 +37,7 @@ def plan_lines(
     sketch = planned(pipeline, A, request, threads=threads, base_bytes=base_bytes)
     sweeps = 1 + (choice.select == "norm-squared") + (sketch.sweeps if choice.sketch_passes else 0)
     m, n = view.shape
-    width = sketch.width if choice.k is None else max(choice.columns, choice.rows)
+    width = min(sketch.width + OVERSAMPLE, m, n) if choice.k is None else max(choice.columns, choice.rows)
     c, r = (width, width) if choice.k is None else (choice.columns, choice.rows)
     c, r = (r, c) if transposed else (c, r)
     partial_read = pipeline == "id" and transposed  # C is read first, only the chunks that hold it

@@ -105,9 +105,10 @@ class SampledProduct:
 
         Each draw gives an estimate of an entry, a_ij b_jk / p_j; the interval is their mean and its standard error,
         times the quantile of Student's t with (draws - 1) degrees of freedom. Without replacement the variance is that
-        of priority sampling as the terms that were drawn tell it, but at least the mean over all entries, which all
-        terms tell. Both rest on the central limit theorem: where a few rarely drawn terms make up an entry, the
-        interval is too narrow. Of complex entries, intervals are those of the real and the imaginary part.
+        of priority sampling as the terms that were drawn tell it. It is taken to be at least the mean over all entries,
+        which all terms tell: those drawn may not touch an entry at all. Both rest on the central limit theorem: where a
+        few rarely drawn terms make up an entry, the interval is too narrow. Of complex entries, intervals are those of
+        the real and the imaginary part.
 
         Parameters
         ----------
@@ -139,7 +140,8 @@ class SampledProduct:
     def _radius(self, terms: Array, level: float) -> Array:
         """Half the length of the intervals: (e, u) -> (e,)."""
         draws, u = self.draws, terms.shape[1]
-        largest = float(np.abs(terms).max(initial=0.0))
+        usual = self.certificate.expected_error / math.sqrt(math.prod(self.value.shape))
+        largest = max(usual, float(np.abs(terms).max(initial=0.0)))
         if not draws.indices.size or not largest:
             return np.zeros(len(terms))
         power = -math.frexp(largest)[1]  # squares of the terms stay in range
@@ -152,10 +154,10 @@ class SampledProduct:
             with np.errstate(divide="ignore", invalid="ignore"):
                 variance = squares / (count * np.float64(count - 1)) if count > 1 else np.full(len(terms), np.inf)
         else:
-            of_all = math.ldexp(self.certificate.expected_error, power) ** 2 / math.prod(self.value.shape)
-            variance = np.maximum((terms**2 * (1.0 - draws.probabilities)).sum(axis=1), of_all)
+            variance = (terms**2 * (1.0 - draws.probabilities)).sum(axis=1)
             if count == 1 and draws.threshold:
                 variance = np.full(len(terms), np.inf)
+        variance = np.maximum(variance, math.ldexp(usual, power) ** 2)  # terms that were not drawn vary too
         quantile = float(scipy.special.stdtrit(max(1, count - 1), (1 + level) / 2))  # of Student's law
         return times_power(quantile * np.sqrt(variance), -power)
 

@@ -303,7 +303,7 @@ def _estimates(inner: Inner, outer: Outer, sums: Spread, draws: Draws, norms: _N
         return Estimates(max(0.0, D - energy) / s, D / s, energy, missed)
     variance = priority_variance(outer, draws)
     bound = D / (s - 1) if s > 1 else math.inf
-    return Estimates(variance, bound, _energy(inner, norms, norms.value - variance), missed)
+    return Estimates(min(variance, bound), bound, _energy(inner, norms, norms.value - variance), missed)
 
 
 def _energy(inner: Inner, norms: _Norms, debiased: float) -> float:

@@ -335,3 +335,41 @@ def test_other_chunks_give_the_same_lines_and_the_same_error_to_rounding(tmp_pat
         other = rnla.interpolative(tmp_path / str(number), K, select=select)
         assert other.columns.tolist() == one_sided.columns.tolist()
         assert np.abs(dense(other.X) - dense(one_sided.X)).max() <= 1e-9 * np.abs(dense(one_sided.X)).max()
+
+
+@pytest.mark.parametrize("two_sided", [False, True])
+def test_a_zero_matrix_reaches_any_tolerance_with_one_column(two_sided):
+    found = rnla.interpolative(np.zeros((40, 30)), tol=0.5, two_sided=two_sided)
+    assert found.columns.tolist() == [0]
+    assert found.certificate.met
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_two_sides_of_any_scale(scale):
+    A, power = random_of("f8", (60, 40)), 2.0 ** np.round(np.log2(scale))
+    plain, found = (rnla.interpolative(B, 8, two_sided=True) for B in (A, A * power))
+    assert found.rows.tolist() == plain.rows.tolist()
+    assert np.abs(dense(found.W) - dense(plain.W)).max() <= 1e-9
+    assert found.certificate.relative_error == pytest.approx(plain.certificate.relative_error, rel=1e-9)
+
+
+@pytest.mark.parametrize("k", [6, 10, 14])
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_cross_of_nearly_dependent_lines_is_as_wrong_as_it_says(k, turned):
+    t, u = np.linspace(0, 1, 300), np.linspace(0, 1, 120)
+    A = np.exp(-2 * (t[:, None] - u) ** 2)  # singular values fall by a factor of 10 and more each
+    A = A.T.copy() if turned else A
+    found = rnla.cur(A, k, middle="cross")
+    own = error(A, found.C, found.M, found.R)
+    assert abs(own - found.certificate.frobenius_error) <= found.certificate.rounding_floor
+    assert own <= 1e-5 * np.linalg.norm(A)  # the more lines the better, not the worse
+
+
+@pytest.mark.parametrize("tol", [0.1, 0.03, 0.01, 0.003, 0.001])
+def test_a_tolerance_is_met_by_columns_that_decay_over_many_digits(tol):
+    A = np.random.default_rng(3).standard_normal((300, 120)) * np.logspace(0, -14, 300)[:, None]
+    found = rnla.interpolative(A, tol=tol)
+    assert found.certificate.met
+    s = np.linalg.svd(A, compute_uv=False)
+    rank = int(np.argmax(np.sqrt(np.cumsum(s[::-1] ** 2))[::-1] <= tol * np.linalg.norm(A)))
+    assert len(found.columns) <= 1.6 * rank
