@@ -4,6 +4,7 @@ Reads are counted in a file, across threads, processes and attempts, so "the n-t
 """
 
 import errno
+import json
 import os
 import signal
 import subprocess
@@ -135,6 +136,17 @@ def passes_read(log, shape):
     return sum(read.entries for read in reads(log)) / (shape[0] * shape[1])
 
 
+RECHUNKED = """
+import json, sys, tracemalloc
+from rnla.store.rechunk import rechunk
+small, source, target, options = *sys.argv[1:4], json.loads(sys.argv[4])
+rechunk(small, small + "-copy", **options)  # what is imported late is imported now
+tracemalloc.start()
+done = rechunk(source, target, **options)
+print(json.dumps([tracemalloc.get_traced_memory()[1], getattr(done, "stages", 1)]))
+"""
+
+
 @dataclass(frozen=True)
 class Killer:
     """Starts Python programs in processes of their own and kills them, without warning, at a chosen moment."""
@@ -160,6 +172,10 @@ class Killer:
         out, _ = process.communicate(timeout=timeout)
         assert process.returncode == 0, out
         return out
+
+    def rechunked(self, small, source, target, **options):
+        """Peak of the memory that a copy takes, beside nothing else in its process, and its stages."""
+        return json.loads(self.run(RECHUNKED, small, source, target, json.dumps(options)).splitlines()[-1])
 
     def killed_after(self, seconds, program, *words, marker=None):
         """Kill it so long after it began (after `marker` exists); True if it was still alive."""

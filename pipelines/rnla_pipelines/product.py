@@ -24,7 +24,9 @@ from rnla.sweeps.matrix import Matrix
 class ProductConfig:
     """Options of `sampled-product`."""
 
-    draws: int | None = field(default=None, metadata={"help": "terms to draw; without it, as many as --tol needs"})
+    draws: int | Literal["auto"] = field(
+        default="auto", metadata={"help": "terms to draw; auto: as many as --tol needs"}
+    )
     tol: float | None = field(default=None, metadata={"help": "expected relative error to reach, between 0 and 1"})
     right: str | None = field(
         default=None, metadata={"help": "store of B, for A B; without it B is the transpose of A"}
@@ -44,7 +46,7 @@ class ProductConfig:
 
 def view(A: Matrix, config: ProductConfig) -> Matrix:
     """The store, or its transpose; refuses options that cannot be right."""
-    if config.draws is None and config.tol is None:
+    if config.draws == "auto" and config.tol is None:
         msg = "give draws, the number of terms, or tol, the expected relative error to reach"
         raise RequestError(msg)
     if config.right is None and config.right_transposed:
@@ -73,7 +75,7 @@ def request(A: Matrix, B: Matrix, config: ProductConfig) -> Sampling:
     return checked_sampling(
         A.shape,
         B.shape,
-        "auto" if config.draws is None else config.draws,
+        config.draws,
         tol=config.tol,
         weights=config.weights,
         replace=config.replace,

@@ -20,6 +20,7 @@ PAIR_BYTES = 112  # of a candidate pair while it is looked at
 STATE_BYTES = 4 << 10  # of a journal, besides the answers
 NONZERO_BYTES = 8 + 8  # a number and its column
 DRAWN_BYTES = 8 * 12  # of a term that was drawn: index, count, weight, chance, scale, and copies while they are made
+KEPT = "a read less where norms are kept beside the store (rnla run column-norms --keep)"
 PAIRS = ("the output is 24 bytes for each pair that is found",)
 
 
@@ -39,7 +40,7 @@ def plan_norms(A: Matrix, machine: Machine) -> Plan:
     return _plan(
         "column-norms", A, "one read", "squares are summed exactly for integers, else in float64", machine,
         width=1, passes=reads, bytes_read=reads * view.geometry.bytes, flops=2.0 * m * n, peak=peak,
-        output=8 * (view.geometry.filled(view.shape[0]) + view.shape[1]), scratch=0,
+        output=8 * (view.geometry.filled(view.shape[0]) + view.shape[1]), scratch=0, notes=(KEPT,),
     )  # fmt: skip
 
 
@@ -111,7 +112,8 @@ def plan_product(A: Matrix, B: Matrix, request: Sampling, machine: Machine) -> P
     scratch = (M + (0 if twin else P)) * u * item + (M + N) * PROBES * wide + 2 * 8 * N
     answered = sum(_answered(side, probes, wide) for side in ((A,) if twin else (A, B.T)))
     how = "with replacement" if request.replace else "without replacement, by priority"
-    notes = () if request.draws is not None else (f"the first read tells the number of draws, at most {MOST_DRAWS}",)
+    auto = (f"the first read tells the number of draws, at most {MOST_DRAWS}",)
+    notes = (KEPT,) if request.draws is not None else auto
     return _plan(
         "sampled-product", A, f"{request.weights} weights, {how}",
         f"{'one matrix' if twin else 'two matrices'} of {spelt_bytes(sizes)}; the second read is of drawn chunks",

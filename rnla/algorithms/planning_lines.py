@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rnla.algorithms.cur import OVERSAMPLE, Choice
+from rnla.algorithms.forecasts import KEPT
 from rnla.algorithms.planning import Plan, oriented
 from rnla.algorithms.planning import plan as planned
 from rnla.arrays import accumulator_dtype
@@ -13,6 +14,11 @@ from rnla.sweeps.geometry import FAN_IN
 from rnla.sweeps.matrix import Matrix
 from rnla.sweeps.spans import BLOCK_BYTES
 
+RANGE = "a read more where squares of entries leave the range of their precision, to find a unit"
+MIDDLES = {
+    "optimal": "M = C^+ A R^+, the best, from what that sweep gathers: no read",
+    "cross": "M from the entries where they cross: no read, and one read less for singular vectors",
+}
 COPIES = 8  # of a block of singular vectors while lines are chosen: products, scores, pivoted QR
 
 
@@ -54,7 +60,7 @@ def plan_lines(
     return replace(
         sketch,
         method=f"{choice.select}, {choice.middle}" if pipeline == "cur" else str(choice.select),
-        why=_why(choice, sketch),
+        why=_why(choice, sketch) + (f"; {MIDDLES[choice.middle]}" if pipeline == "cur" else ""),
         width=width,
         sweeps=sweeps + partial_read,
         passes=passes,
@@ -65,7 +71,7 @@ def plan_lines(
         output_bytes=int(kept * fill),
         scratch_bytes=int(scratch * fill),
         state_bytes=sketch.state_bytes if choice.sketch_passes else 0,
-        notes=sketch.notes,
+        notes=(*sketch.notes, *((KEPT,) if choice.select == "norm-squared" else ()), RANGE),
     )
 
 

@@ -6,7 +6,7 @@ draw as probes measured it. Of similar pairs every cosine is exact, and only tha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from rnla.tables import Certified
@@ -48,6 +48,9 @@ class ProductCertificate(Certified):
     tolerance: float | None = None  # relative error asked for
     needed: int | None = None  # draws that it needs
     met: bool = True  # whether it was reached
+    expected_errors: dict[str, float] = field(
+        default_factory=dict
+    )  # of as many draws by other weights; with replacement
 
     @property
     def status(self) -> Status:

@@ -35,6 +35,7 @@ def certified(known: Estimates, draws: Draws, tolerance: float | None, needed: i
         tolerance=tolerance,
         needed=needed,
         met=reached(tolerance, known.expected, relative),
+        expected_errors={kind: known.length(squared) for kind, squared in (known.others or {}).items()},
     )
 
 

@@ -80,6 +80,7 @@ class Estimates(NamedTuple):
     energy: float  # estimate of ||A B||_F^2
     measured: float | None  # estimate of ||A B - C||_F^2 of this draw, by probes
     power: int = 0
+    others: dict[str, float] | None = None  # what is expected of as many draws by each kind of weights
 
     def length(self, squared: float) -> float:
         """The root of one of the squares, in the units of A B."""
@@ -165,7 +166,9 @@ def sampled(
         factors = _Factors(A if isinstance(B.source, Resident) else B, left, right, draws)
         value, norms = factors.multiplied(inner, workspace)
     _refuse_lost(norms.value, sum(inner.powers), value.shape, A.dtype)
-    estimates = _estimates(inner, outer, sums, draws, norms)._replace(power=sum(inner.powers))
+    estimates = _estimates(inner, outer, sums, draws, norms)
+    others = _by_other_weights(inner, estimates.energy, draws) if draws.replace else None
+    estimates = estimates._replace(power=sum(inner.powers), others=others)
     needed = needed_draws(sums, estimates.energy, request)
     return Sampled(value, left, right, draws, estimates, needed)
 
@@ -304,6 +307,12 @@ def _estimates(inner: Inner, outer: Outer, sums: Spread, draws: Draws, norms: _N
     variance = priority_variance(outer, draws)
     bound = D / (s - 1) if s > 1 else math.inf
     return Estimates(min(variance, bound), bound, _energy(inner, norms, norms.value - variance), missed)
+
+
+def _by_other_weights(inner: Inner, energy: float, draws: Draws) -> dict[str, float]:
+    """E||A B - C||_F^2 of as many draws, with replacement, by each kind of weights."""
+    moments = {kind: spread(Outer(inner, kind)).second_moment for kind in WEIGHTS}
+    return {kind: max(0.0, moment - energy) / draws.count for kind, moment in moments.items()}
 
 
 def _energy(inner: Inner, norms: _Norms, debiased: float) -> float:

@@ -31,6 +31,18 @@ def _bytes(found: re.Match[str]) -> int:
     return int(float(number) * float(1024 if binary else 1000) ** _UNITS[unit.lower()])
 
 
+class NumberOr(click.ParamType[Any]):
+    """An integer, or one of a few words."""
+
+    def __init__(self, words: tuple[str, ...]) -> None:
+        self.words = words
+        self.name = "|".join(("integer", *words))
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The word, or the number."""
+        return value if value in self.words else click.INT.convert(value, param, ctx)
+
+
 def pipeline_options(config: type[Any], taken: frozenset[str]) -> list[click.Option]:
     """One option for each field of a pipeline's configuration; unset ones are None and keep the field's default."""
     hints = get_type_hints(config)
@@ -51,6 +63,8 @@ def _type(hint: Any, flag: str) -> click.ParamType[Any]:
         wanted = [part for part in get_args(hint) if part is not type(None)]
         if len(wanted) == 1:
             return _type(wanted[0], flag)
+        if wanted[0] is int and get_origin(wanted[1]) is Literal:
+            return NumberOr(get_args(wanted[1]))
     if get_origin(hint) is Literal:
         return click.Choice([str(choice) for choice in get_args(hint) if choice is not None])
     if hint is bool:

@@ -206,7 +206,7 @@ def filled(found: Bases) -> str:
     known_content = {name: content(found.result.factor(name)) for name in factors}
     styles = {"C": "c1", "R": "c1", "X": "c2"}
     bars = [(name, part.share, styles[name]) for name, part in known_content.items()]
-    plot = curves.shares([*bars, ("U, V", 1.0, "c0")], "share of entries that are not zero (%)",
+    plot = curves.shares(bars, "share of entries that are not zero (%)",
                          "Share of entries that are not zero in each factor")  # fmt: skip
     heads = ("factor", "shape", "not zero", "share", "negative")
     rows = [content_row(name, found.result.factor(name).shape, part) for name, part in known_content.items()]

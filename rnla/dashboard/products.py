@@ -111,6 +111,10 @@ def against_draws(result: Shown) -> str:
     bound = relative(c, "expected_error_bound")
     lines = [Curve("bound", draws, 100 * bound * np.sqrt(count / draws), "c0")] if known(bound) else []
     lines.append(Curve("expected", draws, 100 * expected * np.sqrt(count / draws), "c1"))
+    others = by_other_weights(result)
+    lines += [
+        Curve(kind, draws, 100 * error * np.sqrt(count / draws), "c2") for kind, error in others.items() if error > 0
+    ]
     y = logarithmic("relative error (%)", np.concatenate([line.ys for line in lines]))
     points = [(expected, "c1", "expected")]
     measured = relative(c, "measured_error")
@@ -125,15 +129,28 @@ def against_draws(result: Shown) -> str:
     again = bool(result.config.get("replace", True))
     most = math.inf if again else int(c.get("terms") or count)  # none twice: all terms are exact
     rows = [(percent(tol), f"{min(math.ceil(count * (expected / tol) ** 2), most):,}") for tol in TOLERANCES]
-    caption = f"The expected error {falls}. Disc: expected for this job; square: measured for this draw."
+    square = "; square: measured for this draw" if known(measured) else ""
+    dashed = ". Dashed: expected of draws by other weights" if others else ""
+    caption = f"The expected error {falls}. Disc: expected for this job{square}{dashed}."
     table = html(Table(("expected error", "draws it needs" if again else "draws it needs at most"), rows))
+    if others:
+        chosen = str(result.config.get("weights", "product"))
+        same = sorted({chosen: expected, **others}.items(), key=lambda pair: pair[1])
+        table += html(Table(("draws by", f"expected error at {count:,}"), [(kind, percent(e)) for kind, e in same]))
     return pair(figure(plot, caption), f"<div>{table}</div>")
+
+
+def by_other_weights(result: Shown) -> dict[str, float]:
+    """Expected relative error of as many draws by each kind of weights that this job did not take."""
+    errors, norm = result.certificate.get("expected_errors") or {}, result.certificate.get("norm_estimate")
+    chosen = result.config.get("weights", "product")
+    return {kind: error / norm for kind, error in errors.items() if kind != chosen and known(norm) and norm > 0}
 
 
 def error_plot(lines: list[Curve], marks: list[Curve], x: Axis, y: Axis, count: int) -> str:
     """Error against draws, with the points of this job."""
     extra = {mark.style: mark for mark in marks}
-    frame = Frame(x, y, height=330, right=80)
+    frame = Frame(x, y, height=330, right=100)
     body = "".join(curve_marks(frame, line, discs=False) for line in lines)
     edge = frame.box[0] + frame.box[2] + 6
     ends = curves.spread([float(frame.down([line.ys[-1]])[0]) for line in lines], frame)

@@ -149,6 +149,10 @@ def test_the_result_is_the_product_of_what_was_drawn_and_states_its_error(name, 
     a, b = squares(A, B)
     second = ((a * b)[weights > 0] / weights[weights > 0]).sum() * weights.sum()
     assert found.error_bound == pytest.approx(second / (count if replace else count - 1), rel=LAYOUT)
+    assert set(found.certificate.expected_errors) == (set(KINDS) if replace else set())
+    for other, stated in found.certificate.expected_errors.items():  # with the norm as it is estimated
+        exact = formula(A, B, weights_of(other, A, B), count) * count + np.linalg.norm(A @ B) ** 2
+        assert stated**2 == pytest.approx((exact - found.norm_estimate**2) / count, rel=1e-9)
     if replace:
         stated = (second - found.norm_estimate**2) / count
         assert found.expected_squared_error == pytest.approx(max(0.0, stated), rel=1e-9)

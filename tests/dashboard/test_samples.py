@@ -59,6 +59,17 @@ def test_sampled_product_sets_expected_beside_measured(tmp_path):
         assert [spelt, f"{math.ceil(40 * (0.02 / tolerance) ** 2):,}"] in rows
 
 
+def test_other_weights_are_set_beside_those_taken(tmp_path):
+    errors = {"product": 2.0, "norm-squared": 4.0, "uniform": 7.0}
+    page, text = report(product(tmp_path / "r.zarr", expected_errors=errors))
+    rows = told(page)
+    at = rows.index(["draws by", "expected error at 40"])
+    assert rows[at + 1 : at + 4] == [["product", "2.00 %"], ["norm-squared", "4.00 %"], ["uniform", "7.00 %"]]
+    assert "Dashed: expected of draws by other weights" in text
+    assert "square: measured" in text
+    assert "square" not in report(product(tmp_path / "none.zarr", measured_error=None))[1]
+
+
 def test_terms_drawn_once_at_most_are_compared_with_even_chances(tmp_path):
     page, text = report(product(tmp_path / "r.zarr", count=30, replace=False))
     rows = told(page)

@@ -210,9 +210,11 @@ def test_nan_and_infinity_are_counted_and_located_as_stored(either, tmp_path, ba
         assert np.asarray(getattr(repaired, field)).tobytes() == np.asarray(getattr(twin, field)).tobytes()
 
 
-@pytest.mark.parametrize("harm", [remove, truncate])
-def test_every_pipeline_names_a_damaged_chunk_and_with_the_store_repaired_it_ends(sample, tmp_path, harm):
+@pytest.mark.parametrize(("harm", "sealed"), [(remove, False), (truncate, False), (flip, True)])
+def test_every_pipeline_names_a_damaged_chunk_and_with_the_store_repaired_it_ends(sample, tmp_path, harm, sealed):
     store, job = sample.store, sample()
+    if sealed:
+        fingerprint(store.path)
     expected = files(sample("before").run().path)
     chunk = store.chunk(CHOSEN) if store.A.shape[0] == M else store.chunk(0, CHOSEN)
     shutil.copy2(chunk, tmp_path / "copy")
@@ -225,6 +227,42 @@ def test_every_pipeline_names_a_damaged_chunk_and_with_the_store_repaired_it_end
     shutil.copy2(tmp_path / "copy", chunk)
     job.run()
     assert files(job.out) == expected
+
+
+@pytest.mark.parametrize("nth", [0, 1])
+def test_every_pipeline_tries_failing_reads_again_and_tells_of_those_that_stay(sample, nth):
+    expected, job = files(sample("before").run().path), sample(log="log")
+    passing = replace(job, out=f"{job.out} passing", faults=(Fault(nth, "EIO", times=ATTEMPTS - 1),))
+    assert files(passing.run().path) == expected
+    with pytest.raises(StoreError, match="check the disk"):
+        replace(job, log=f"{job.log} lasting", faults=(Fault(nth, "EIO", times=10**9),)).run()
+    assert not os.path.lexists(job.out)
+    assert files(replace(job, log=f"{job.log} repaired").run().path) == expected
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC])
+def test_every_pipeline_tells_of_a_write_that_fails_and_goes_on(sample, code):
+    expected, told = files(sample("before").run().path), 0
+    for last in (0, 2, 5):
+        count, job = 0, sample(f"out{last}")
+
+        def failing(*given, done, **more):
+            nonlocal count
+            count += 1
+            if count > last:  # noqa: B023 - called inside this turn of the loop
+                raise OSError(code, os.strerror(code))
+            return done(*given, **more)
+
+        with pytest.MonkeyPatch.context() as patch:
+            for change in (os.replace, os.rename):
+                patch.setattr(os, change.__name__, partial(failing, done=change))
+            try:
+                job.run()
+            except RnlaError:
+                told += 1
+                assert not os.path.lexists(job.out)
+        assert files(job.run().path) == expected
+    assert told
 
 
 class Chosen(NamedTuple):
