@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from rnla.algorithms.similarity import Similar
     from rnla.algorithms.sketching import Sketched
     from rnla.public.factorisation import certify, open, pca, plan, svd  # noqa: A004 - the public name
-    from rnla.public.leverage import leverage_scores
     from rnla.public.lines import cur, interpolative
     from rnla.public.loading import load
-    from rnla.public.sampling import draws, norms, sampled_product, similar_columns, sketch
+    from rnla.public.sampling import sampled_product, similar_columns, sketch
+    from rnla.public.weights import draws, leverage_scores, norms
     from rnla.sweeps.matrix import Matrix
 
 _HOMES = {
@@ -48,8 +48,8 @@ _HOMES = {
 }
 _HOMES |= dict.fromkeys(("certify", "open", "pca", "plan", "svd"), "rnla.public.factorisation")
 _HOMES |= dict.fromkeys(("cur", "interpolative"), "rnla.public.lines")
-_HOMES["leverage_scores"] = "rnla.public.leverage"
-_HOMES |= dict.fromkeys(("draws", "norms", "sampled_product", "similar_columns", "sketch"), "rnla.public.sampling")
+_HOMES |= dict.fromkeys(("draws", "leverage_scores", "norms"), "rnla.public.weights")
+_HOMES |= dict.fromkeys(("sampled_product", "similar_columns", "sketch"), "rnla.public.sampling")
 
 __all__ = [
     "CUR", "ID", "PCA", "SVD", "BasesCertificate", "Certificate", "Cost", "Draws", "Matrix", "Norms", "Plan",

@@ -87,3 +87,11 @@ def spelt_bytes(count: float) -> str:
         if count >= size:
             return f"{count / size:.4g} {unit}"
     return f"{int(count)} B"
+
+
+def spelt_times(values: Array) -> list[str]:
+    """Dates as people read them, with the time of day where one of them has it; durations with their unit."""
+    if values.dtype.kind == "m":
+        return [str(value) for value in values]
+    whole_days = bool((values == values.astype("datetime64[D]")).all())
+    return [str(date) for date in np.datetime_as_string(values, unit="D" if whole_days else "s")]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from rnla.algorithms.bases import CURVES, BasesCertificate
+from rnla.algorithms.bases import COMPARED, CURVES, BasesCertificate
 from rnla.algorithms.planning import Plan
 from rnla.algorithms.results import Certificate, Cost
 from rnla.algorithms.sample_certificates import NormsCertificate, PairsCertificate, ProductCertificate
@@ -61,7 +61,8 @@ def certificate_from(record: dict[str, Any], arrays: dict[str, Any]) -> Certific
 def bases_certificate_from(record: dict[str, Any], arrays: dict[str, Any]) -> BasesCertificate:
     """The certificate of a stored CUR or interpolative decomposition."""
     fields: dict[str, Any] = {key: value for key, value in record.items() if key != "status"}
-    return BasesCertificate(**(fields | {name: np.asarray(arrays[name]) for name in CURVES}))
+    curves = {name: np.asarray(arrays[name]) for name in (*CURVES, COMPARED) if name in arrays}
+    return BasesCertificate(**(fields | curves | {"selectors": tuple(record.get("selectors", ()))}))
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ class FaultSource:
 
     def __getattr__(self, name):
         """How a sparse source is cut, where the inner one is sparse."""
-        if name in ("cut", "by_rows"):
+        if name in ("cut", "by_rows", "sparse"):
             return getattr(self.inner, name)
         raise AttributeError(name)
 

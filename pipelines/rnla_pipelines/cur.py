@@ -30,6 +30,7 @@ class CurConfig:
     )
     passes: int | None = field(default=None, metadata={"help": "reads of the matrix; without it, 3 (cross: 2)"})
     seed: int = field(default=0, metadata={"help": "seed of the random start and draws"})
+    compare: bool = field(default=False, metadata={"help": "the errors of all other selectors too, by the same reads"})
     allow_missing: bool = field(default=False, metadata={"help": "read absent chunks as the store's fill value"})
 
 
@@ -51,6 +52,7 @@ def choice(A: Matrix, config: CurConfig) -> Choice:
         middle=config.middle,
         passes=config.passes,
         seed=config.seed,
+        compare=config.compare,
     )
 
 

@@ -5,7 +5,7 @@ The certificate of a CUR says how wrong A ~ C M R is, exactly, and how wrong eve
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -14,7 +14,8 @@ from rnla.algorithms.skeleton import EPS, Explained
 from rnla.arrays import Array
 from rnla.tables import Certified
 
-CURVES = ("errors", "column_errors", "best_errors")
+CURVES = ("errors", "column_errors", "best_errors")  # arrays of a certificate, by rank
+COMPARED = "selector_errors"  # one more, where selectors were compared
 
 
 @dataclass(frozen=True, repr=False)
@@ -43,6 +44,17 @@ class BasesCertificate(Certified):
     best_errors: Array  # (l + 1,) of as many singular vectors; empty if there are none
     tolerance: float | None = None  # relative error asked for
     met: bool = True  # whether it was reached
+    selectors: tuple[str, ...] = ()  # others that were compared
+    selector_errors: Array = field(default_factory=lambda: np.zeros((0, 1)))  # (s, j + 1) like `errors`, by their lines
+
+    def beside(self, selectors: list[str], others: list[Explained]) -> BasesCertificate:
+        """The certificate with what lines chosen otherwise leave."""
+        if not selectors:
+            return self
+        size = max(found.errors.size for found in others)
+        curves = [_relative(found.errors, found.energy) for found in others]
+        padded = [np.pad(errors, (0, size - errors.size), "edge") for errors in curves]
+        return replace(self, selectors=tuple(selectors), selector_errors=np.array(padded))
 
     @property
     def status(self) -> str:
@@ -84,13 +96,17 @@ class Spectrum:
     eps: float = EPS  # relative rounding of s, that of the products it is made of
 
 
+def _relative(squared_errors: Array, energy: float) -> Array:
+    """Errors over ||A||_F; of a zero matrix, zero."""
+    return np.sqrt(squared_errors / energy) if energy > 0 else np.zeros_like(squared_errors)
+
+
 def certified(
     found: Explained, squared_error: float, k: int, known: Spectrum | None, tolerance: float | None = None
 ) -> BasesCertificate:
     """The certificate of lines of A whose ||A - C M R||_F^2 is known, in units of the sweep."""
     energy = found.energy
     norm = float(np.sqrt(energy))
-    scale = 1.0 / energy if energy > 0 else 0.0
     # E - ||K||^2, K being right to eps times the condition of C: 64 eps cover the sums, as they do a condition of 64
     hidden = energy_rounding(energy, EPS) * max(1.0, found.condition / 64)
     error, floor = float(np.sqrt(squared_error)), float(np.sqrt(hidden))
@@ -108,8 +124,8 @@ def certified(
         condition=found.condition,
         rounding_floor=floor / found.unit,
         frobenius_norm=norm / found.unit,
-        errors=np.sqrt(found.errors * scale),
-        column_errors=np.sqrt(found.column_errors * scale),
+        errors=_relative(found.errors, energy),
+        column_errors=_relative(found.column_errors, energy),
         best_errors=np.zeros(0),
         tolerance=tolerance,
         met=tolerance is None or float(np.hypot(error, floor)) <= tolerance * norm,

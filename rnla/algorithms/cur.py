@@ -9,7 +9,8 @@ they explain (`skeleton`). Strang calls it CMR.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -20,10 +21,10 @@ from rnla.algorithms.lifecycle import Checkpoints
 from rnla.algorithms.norms import kept_norms
 from rnla.algorithms.planning import Request, checked_request, oriented
 from rnla.algorithms.selection import OF_VECTORS, SELECTORS, Select, Side, facing, pivoted_pair, selected, taken
-from rnla.algorithms.skeleton import EPS, Skeleton, gathered, skeleton
+from rnla.algorithms.skeleton import EPS, Gathered, Skeleton, gathered, skeleton
 from rnla.algorithms.svd import Triplets, factorise
 from rnla.arrays import Array, accumulator_dtype, real_eps, wide
-from rnla.checks import integer, one_of
+from rnla.checks import flag, integer, one_of
 from rnla.errors import RankError, RequestError
 from rnla.kernels.blas import single_blas_thread
 from rnla.kernels.exchange import added
@@ -56,18 +57,25 @@ class Choice:
     passes: int
     seed: int
     tolerance: float | None = None
+    compare: bool = False  # with the lines that the other selectors would take
+
+    @property
+    def sweeps_for_norms(self) -> bool:
+        """Whether norms take a read of their own; otherwise, if wanted, they come along with singular vectors."""
+        return self.select == "norm-squared" and not self.compare
 
     @property
     def sketch_passes(self) -> int:
-        """Reads for singular vectors, before the one that gathers; norms take one of their own."""
-        return self.passes - 1 - (self.select == "norm-squared")
+        """Reads for singular vectors, before the one that gathers."""
+        return self.passes - 1 - self.sweeps_for_norms
 
     def request(self, shape: tuple[int, int]) -> Request:
         """The singular vectors wanted: a few more than lines, or as many as reach somewhat less than the tolerance.
 
         Of drawn lines only the scores, or the best error, are of rank k.
         """
-        lines = 2 * max(self.k or 1, self.columns, self.rows) if self.select in {"pivoted", "deim"} else self.k or 1
+        ranked = self.compare or self.select in {"pivoted", "deim"}
+        lines = 2 * max(self.k or 1, self.columns, self.rows) if ranked else self.k or 1
         width = None if self.k is None else min(lines + OVERSAMPLE, *shape)
         tolerance = None if self.k is not None or self.tolerance is None else HEADROOM * self.tolerance
         method: Literal["auto", "sketch"] = "sketch" if self.sketch_passes == 1 else "auto"
@@ -79,7 +87,7 @@ class Choice:
             self.seed,
             method,
             names=("left", "right"),
-            squares=self.select == "pivoted",
+            squares=self.compare or self.select == "pivoted",
             rough=True,
         )
 
@@ -95,6 +103,7 @@ def checked_choice(  # noqa: PLR0913 - options are keywords
     passes: Any = None,
     tol: Any = None,
     seed: Any = 0,
+    compare: Any = False,
 ) -> Choice:
     """The choice, or an error that says what is allowed."""
     one_of(select, "select", SELECTORS)
@@ -109,7 +118,8 @@ def checked_choice(  # noqa: PLR0913 - options are keywords
     if not 2 <= budget <= 100:
         msg = f"passes={budget} must lie in 2..100: one to choose and one to gather, or more to choose better"
         raise RequestError(msg)
-    return Choice(wanted.k, counts[0], counts[1], select, middle, budget, wanted.seed, wanted.tolerance)
+    flag(compare, "compare")
+    return Choice(wanted.k, counts[0], counts[1], select, middle, budget, wanted.seed, wanted.tolerance, bool(compare))
 
 
 def _count(name: str, given: Any, k: int | None, shape: tuple[int, int]) -> int:
@@ -128,7 +138,9 @@ class Known(NamedTuple):
     """What the first sweeps tell of a matrix that is swept by rows, before any line is chosen."""
 
     triplets: Triplets | None
-    weights: tuple[Source, Source] | None  # squared norms of its columns (n, 1) and rows (m, 1), in some unit
+    weights: (
+        tuple[Source, Source] | None
+    )  # squared norms of its columns (n, 1) and rows (m, 1), in some unit, if wanted
     norm: float | None  # ||A||_F
     eps: float  # rounding of the products that the triplets are made of
 
@@ -158,11 +170,16 @@ def cur(A: Matrix, choice: Choice, workspace: Workspace, checkpoints: Checkpoint
     view, transposed = oriented(A)
     with single_blas_thread():
         known = known_of(A, view, choice, workspace, checkpoints)
-        J, I = _pair(view, known, choice, workspace, transposed=transposed)
+        choices = _compared(choice, known)
+        pairs = [_pair(view, known, asked, workspace, transposed=transposed) for asked in choices]
+        J, I = pairs[0]
         name = "R" if transposed else "C"
-        found = skeleton(gathered(view, J, I, workspace, name, across=transposed, norm=known.norm))
+        all_J, all_I = (np.concatenate(lines) for lines in zip(*pairs, strict=True))
+        read = gathered(view, all_J, all_I, workspace, name, across=transposed, norm=known.norm, kept=len(J))
+        found, *others = (skeleton(part) for part in _parts(read, pairs))
         M = found.optimal if choice.middle == "optimal" else crossing(found, J)
         proof = certified(found.explained, found.error(M), choice.k or len(J), known.spectrum)
+        proof = proof.beside([str(asked.select) for asked in choices[1:]], [other.explained for other in others])
     result = Cross(J, I, found.C, M, found.R, transposed, proof)
     if not transposed:
         return result
@@ -170,6 +187,23 @@ def cur(A: Matrix, choice: Choice, workspace: Workspace, checkpoints: Checkpoint
     return result._replace(
         columns=result.rows, rows=result.columns, C=found.R.T, M=np.ascontiguousarray(M.T), R=found.C
     )
+
+
+def _compared(choice: Choice, known: Known) -> list[Choice]:
+    """The choice, and the same by all other selectors that can be told where they are to be compared."""
+    if not choice.compare:
+        return [choice]
+    unknown = {"norm-squared"} if known.weights is None else set()
+    others = [select for select in get_args(Select) if select not in {choice.select, *unknown}]
+    return [choice, *(replace(choice, select=select) for select in others)]
+
+
+def _parts(read: Gathered, pairs: list[tuple[Array, Array]]) -> list[Gathered]:
+    """What was gathered for each pair of lists."""
+    if len(pairs) == 1:
+        return [read]
+    columns, rows = (list(accumulate(map(len, lines), initial=0)) for lines in zip(*pairs, strict=True))
+    return [read.part(slice(*of), slice(*by)) for of, by in zip(pairwise(columns), pairwise(rows), strict=True)]
 
 
 def crossing(found: Skeleton, J: Array) -> Array:
@@ -201,6 +235,9 @@ def known_of(
         triplets = factorise(A, choice.request(A.shape), workspace, checkpoints)
     norm = None if triplets is None else triplets.certificate.frobenius_norm
     eps = EPS if triplets is None or triplets.method == "gram" else real_eps(view.dtype)  # A^H A is formed in float64
+    if choice.compare and triplets is not None and triplets.squares is not None:
+        across, down = triplets.squares
+        return Known(triplets, (Resident(across[:, None]), down.source), norm, eps)
     if choice.select != "norm-squared":
         return Known(triplets, None, norm, eps)
     into = workspace.tall("norms", (view.shape[0], 1), np.dtype(np.float64), view.geometry.tall_rows)
@@ -232,7 +269,7 @@ def side(
             workspace,
         )
     one = np.ones((1, 1))
-    if known.weights is not None:
+    if known.weights is not None and choice.select == "norm-squared":
         return Side(name, view.over(known.weights[along], cut_as=(TALL_ROWS, 1)), one, one)
     return Side(name, view.over(Resident(np.broadcast_to(1.0, (view.shape[not along], 1)))), one, one)
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from rnla.algorithms.bases import CURVES, BasesCertificate
+from rnla.algorithms.bases import COMPARED, CURVES, BasesCertificate
 from rnla.algorithms.cur import Cross
 from rnla.algorithms.delivery import Named
 from rnla.algorithms.interpolative import Interpolation
@@ -53,7 +53,8 @@ def _chosen(A: Matrix, columns: Array, rows: Array | None) -> Named:
 
 def _curves(proof: BasesCertificate) -> Named:
     """Errors by the number of columns taken."""
-    return {name: (getattr(proof, name), (f"{name}_rank",)) for name in CURVES}
+    others: Named = {COMPARED: (proof.selector_errors, ("selector", f"{COMPARED}_rank"))} if proof.selectors else {}
+    return others | {name: (getattr(proof, name), (f"{name}_rank",)) for name in CURVES}
 
 
 def _dense(lines: Any) -> Array:

@@ -16,6 +16,7 @@ TAKEN = frozenset(
         *("explained_variance", "explained_variance_ratio", "lower", "upper", "residuals", "resolved"),
         *("C", "M", "R", "X", "W", "columns", "rows", "column_names", "row_names", "sparse"),
         *("chosen_column", "chosen_row", "errors", "column_errors", "best_errors"),
+        *("selector_errors", "selector"),
         *("row_norms", "column_norms", "norm", "first", "second", "cosine", "pair", "first_names", "second_names"),
         *("value", "left", "right", "indices", "counts", "probabilities", "scales", "drawn", "right_column"),
     }

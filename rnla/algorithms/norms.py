@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rnla.algorithms.labels import dataset
 from rnla.algorithms.results import Cost
 from rnla.algorithms.sample_certificates import NormsCertificate
 from rnla.arrays import Array, accumulator_dtype
 from rnla.errors import IntegrityError, OverflowedError, RequestError
 from rnla.sweeps.integers import IntegerColumnNorms, IntegerRowNorms, of_integers
-from rnla.sweeps.matrix import Matrix
+from rnla.sweeps.matrix import Labels, Matrix
 from rnla.sweeps.products import ColumnNorms, RowNorms, SumOfSquares
 from rnla.sweeps.settling import in_range, settled_by_moments
 from rnla.sweeps.source import Tall, Workspace
@@ -28,11 +29,17 @@ class Norms:
     cost: Cost | None = None
     exact: bool = False  # sums of integers, each rounded once
     record: dict[str, Any] = field(default_factory=dict)
+    labels: Labels | None = None  # names and coordinates of a labelled matrix
 
     @property
     def certificate(self) -> NormsCertificate:
         """How good they are."""
         return NormsCertificate(self.frobenius, self.exact)
+
+    def to_xarray(self) -> Any:
+        """Both vectors as an xarray.Dataset, labelled as the matrix was."""
+        arrays = {"column_norms": (self.columns, ("column",)), "row_norms": (self.rows, ("row",))}
+        return dataset(arrays, self.labels, {"frobenius_norm": self.frobenius})
 
     def __repr__(self) -> str:
         m, n = self.rows.shape[0], self.columns.shape[0]

@@ -8,6 +8,7 @@ from rnla.algorithms.cur import OVERSAMPLE, Choice
 from rnla.algorithms.forecasts import KEPT
 from rnla.algorithms.planning import Plan, oriented
 from rnla.algorithms.planning import plan as planned
+from rnla.algorithms.selection import SELECTORS
 from rnla.arrays import accumulator_dtype
 from rnla.errors import UnsupportedError
 from rnla.sweeps.geometry import FAN_IN
@@ -41,11 +42,12 @@ def plan_lines(
     reads = view.geometry.reads
     request = replace(choice.request(A.shape), passes=choice.sketch_passes or 2)
     sketch = planned(pipeline, A, request, threads=threads, base_bytes=base_bytes)
-    sweeps = 1 + (choice.select == "norm-squared") + (sketch.sweeps if choice.sketch_passes else 0)
+    sweeps = 1 + choice.sweeps_for_norms + (sketch.sweeps if choice.sketch_passes else 0)
     m, n = view.shape
     width = min(sketch.width + OVERSAMPLE, m, n) if choice.k is None else max(choice.columns, choice.rows)
     c, r = (width, width) if choice.k is None else (choice.columns, choice.rows)
     c, r = (r, c) if transposed else (c, r)
+    others = len(SELECTORS) if choice.compare else 1
     partial_read = pipeline == "id" and transposed  # C is read first, only the chunks that hold it
     stored = view.source.dtype.itemsize
     wide = accumulator_dtype(view.dtype).itemsize
@@ -54,8 +56,8 @@ def plan_lines(
     if choice.sketch_passes:
         scratch += sketch.scratch_bytes + sketch.output_bytes
     fill = view.geometry.filled(m) / m
-    gathering = base_bytes + _peak(view, c, r, threads)
-    flops = (sketch.flops if choice.sketch_passes else 0.0) + 2.0 * m * n * c
+    gathering = base_bytes + _peak(view, others * c, others * r, threads)
+    flops = (sketch.flops if choice.sketch_passes else 0.0) + 2.0 * m * n * c * others
     passes = sweeps * reads + partial_read
     return replace(
         sketch,
@@ -71,14 +73,14 @@ def plan_lines(
         output_bytes=int(kept * fill),
         scratch_bytes=int(scratch * fill),
         state_bytes=sketch.state_bytes if choice.sketch_passes else 0,
-        notes=(*sketch.notes, *((KEPT,) if choice.select == "norm-squared" else ()), RANGE),
+        notes=(*sketch.notes, *((KEPT,) if choice.sweeps_for_norms else ()), RANGE),
     )
 
 
 def _why(choice: Choice, sketch: Plan) -> str:
     """Where the passes go."""
     gather = "one sweep gathers columns and rows, and what they explain"
-    if choice.select == "norm-squared":
+    if choice.sweeps_for_norms:
         gather = f"one sweep for the norms; {gather}"
     if not choice.sketch_passes:
         return f"{gather}; no singular vectors, so the best error is not known"

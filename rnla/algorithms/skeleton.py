@@ -33,12 +33,16 @@ EPS = float(np.finfo(np.float64).eps)
 class Gathered(NamedTuple):
     """What the sweep gives, for a matrix that is swept by rows; all but C and R in units of the sweep."""
 
-    C: Tall  # (m, c) columns of A as they are stored
+    C: Tall  # (m, c) columns of A as they are stored; the first ones, if so many were to be kept
     R: Any  # (r, n) rows of A as they are stored, numpy or scipy.sparse; None if none were asked for
     CA: Array  # (c, n) C^H A
     triangle: Array  # (c, c) R_C
     energy: float  # ||A||_F^2
     unit: float  # what the matrix was multiplied by
+
+    def part(self, columns: slice, rows: slice) -> Gathered:
+        """The same of some of the columns and rows."""
+        return self._replace(R=self.R[rows], CA=self.CA[columns], triangle=square(self.triangle[:, columns]))
 
 
 def gathered(
@@ -50,19 +54,23 @@ def gathered(
     *,
     across: bool = False,
     norm: float | None = None,
+    kept: int | None = None,
 ) -> Gathered:
-    """Columns J and rows I of A, and what the columns explain: one read.
+    """Columns J and rows I of A, and what the columns explain: one read. Only the first `kept` columns are written.
 
     Two if squares leave the range of float64 and ||A||_F, by which the unit is found, is not known.
     """
     view = in_unit_for(A.astype(accumulator_dtype(A.dtype)), norm)
-    C = workspace.tall(name, (A.shape[0], len(J)), A.source.dtype, A.geometry.tall_rows, across=across)
+    own = J[:kept]
+    C = workspace.tall(name, (A.shape[0], len(own)), A.source.dtype, A.geometry.tall_rows, across=across)
     X = identity_columns(A.shape[1], J if view.geometry.reads == 2 else J[:0])  # only strips in parts multiply by it
     low, high = energy_range(view.dtype)
     for _ in range(2):
         unit = view.transform.unit
         rows = [] if I is None else [Rows(I, unit)]
-        (CA, triangle, _, *R), tally = view.swept(ColumnProducts(J, X), Triangle(J, X), Columns(J, X, C, unit), *rows)
+        (CA, triangle, _, *R), tally = view.swept(
+            ColumnProducts(J, X), Triangle(J, X), Columns(own, X[:, :kept], C, unit), *rows
+        )
         if tally.largest == 0 or low <= tally.energy <= high:
             lines = R[0].astype(A.source.dtype) if R else None
             return Gathered(C, lines, CA, triangle, tally.energy, unit)

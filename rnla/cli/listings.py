@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from rnla.arrays import spelt_times
+
 if TYPE_CHECKING:
     from rnla.store.results import Result
 
+_TIMES = ("datetime64[ns]", "timedelta64[ns]")
 STRIP_ROWS = 1 << 20  # norms in memory at once
 Row = dict[str, Any]
 
@@ -32,8 +35,8 @@ def listing(found: Result, count: int) -> Listing | None:
 def _lines(found: Result, _count: int) -> Listing:
     """Columns and rows in the order in which they were chosen, and the error that is left after each."""
     arrays = found.arrays
-    columns = arrays.get("column_names", arrays["columns"])
-    rows = arrays.get("row_names", arrays.get("rows", ()))
+    columns = _names(arrays, "column_names", arrays["columns"])
+    rows = _names(arrays, "row_names", arrays.get("rows", ()))
     curves = {name: arrays[array] for name, array in _CURVES.items() if array in arrays and arrays[array].size}
     if "M" not in arrays:  # an interpolative decomposition has one error
         curves.pop("columns_alone", None)
@@ -43,11 +46,18 @@ def _lines(found: Result, _count: int) -> Listing:
         errors = {name: _entry(curve, i + 1) for name, curve in curves.items()}
         table.append({"rank": i + 1, **lines, **errors})
     drawn = [float(error) for error in arrays["errors"][1:]]
-    what = f"relative error after 1 to {len(drawn):,} columns{' and rows' if 'M' in arrays else ''}"
+    both = " and rows" if "M" in arrays else ""
+    what = f"relative error after 1 to {len(drawn):,} columns{both}" if len(drawn) > 1 else "relative error"
     return Listing("lines", table, len(table), (what, drawn))
 
 
 _CURVES = {"error": "errors", "columns_alone": "column_errors", "best": "best_errors"}
+
+
+def _names(arrays: dict[str, Any], name: str, otherwise: Any) -> Any:
+    """Names of lines, dates as text; something else where there are none."""
+    found = arrays.get(name, otherwise)
+    return spelt_times(found) if found is not None and getattr(found, "dtype", None) in _TIMES else found
 
 
 def _entry(values: Any, i: int) -> Any:
@@ -60,7 +70,7 @@ def _entry(values: Any, i: int) -> Any:
 def _pairs(found: Result, count: int) -> Listing:
     """The most similar pairs."""
     arrays = found.arrays
-    first, second = (arrays.get(f"{name}_names", arrays[name]) for name in ("first", "second"))
+    first, second = (_names(arrays, f"{name}_names", arrays[name]) for name in ("first", "second"))
     shown = range(min(count, len(first)))
     rows = [
         {"first": _entry(first, i), "second": _entry(second, i), "cosine": _entry(arrays["cosine"], i)} for i in shown
@@ -86,8 +96,16 @@ def _norms(found: Result, count: int) -> Listing:
     for start, values in strips:
         order = (-values).argsort(kind="stable")[:count]
         largest = sorted([*largest, *((-float(values[i]), start + int(i)) for i in order)])[:count]
+    axis = found.dimensions["column_norms"][0]
+    names = _names(found.arrays, axis, None)
     rows = [
-        {"column": index, "squared_norm": -value, "share": -value / total if total else 0.0} for value, index in largest
+        {
+            "column": index,
+            **({} if names is None else {str(axis): _entry(names, index)}),
+            "squared_norm": -value,
+            "share": -value / total if total else 0.0,
+        }
+        for value, index in largest
     ]
     return Listing("columns", rows, int(found.attributes["rnla"]["input"]["shape"][1]))
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _VALUES = ("s", "singular_values")  # where a result keeps its singular values
 _PER_MODE = ("lower", "upper", "residuals", "resolved", "explained_variance", "explained_variance_ratio")
 AXIS = 11  # columns that the labels of a plot take
+UNLIKE = 6  # reads whose bytes are told one by one at most
 
 
 @click.command("show", short_help="Certificate, and what the result holds.")
@@ -123,14 +124,20 @@ def told_cost(record: Mapping[str, Any]) -> list[tuple[str, str]]:
         return []
     planned = f" (planned {promised['passes']})" if "passes" in promised else ""
     limit = f" (planned {spelt_bytes(promised['peak_bytes'])})" if "peak_bytes" in promised else ""
-    seconds = cost["seconds"]
+    seconds, sweeps = cost["seconds"], cost.get("sweeps") or []
+    each = (
+        f" ({', then '.join(map(spelt_bytes, sweeps))})" if 1 < len(sweeps) <= UNLIKE and len(set(sweeps)) > 1 else ""
+    )
     missing = cost.get("missing_entries", 0)
     how = (record.get("config") or {}).get("missing", "")
     treated = [("missing", f"{counted(missing, 'value')} NaN or infinite, treated by {how}")] if missing else []
     return [
         *treated,
         ("method", singular(f"{record.get('method', '')}, {cost['passes']:.3g} passes{planned}")),
-        ("read", f"{spelt_bytes(cost['bytes_read'])} in {clock(seconds) if seconds >= 60 else f'{seconds:.1f} s'}"),
+        (
+            "read",
+            f"{spelt_bytes(cost['bytes_read'])}{each} in {clock(seconds) if seconds >= 60 else f'{seconds:.1f} s'}",
+        ),
         ("peak memory", f"{spelt_bytes(cost['peak_bytes'])} in a process{limit}"),
     ]
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from rnla.algorithms.bases import COMPARED
 from rnla.arrays import Array
 from rnla.dashboard import curves
 from rnla.dashboard.axes import Axis, counting
@@ -15,6 +17,7 @@ from rnla.dashboard.reading import Content, Shown, content, names
 from rnla.dashboard.spelling import TIMES, counted, known, number, percent
 
 SPACE = "\N{NO-BREAK SPACE}"
+HEADINGS = ("Error against rank", "Two bases side by side", "Three bases side by side")  # for so many, from one
 RANKS = (1, 2, 5)  # times powers of ten: rows of the table of errors
 
 
@@ -43,6 +46,7 @@ class Bases:
     errors: Array  # (j + 1,) relative, by the first 0, 1, ... columns and rows
     column_errors: Array  # (c + 1,)
     best_errors: Array  # (l + 1,); empty if not known
+    selectors: dict[str, Array]  # (j + 1,) like `errors`, by the lines that other selectors would take
 
     @property
     def is_cur(self) -> bool:
@@ -78,15 +82,18 @@ def bases_of(result: Shown) -> Bases:
         errors=result.arrays["errors"],
         column_errors=result.arrays["column_errors"],
         best_errors=result.arrays["best_errors"],
+        selectors=dict(zip(result.certificate.get("selectors") or (), result.arrays.get(COMPARED, ()), strict=True)),
     )
 
 
 def sections(found: Bases) -> tuple[Section, ...]:
     """Errors, sparsity, places, the lines themselves."""
-    heading = "Three bases side by side" if found.is_cur else "Two bases side by side"
+    heading = HEADINGS[len(curves_of(found)) - 1]
     lines = "Columns and rows" if found.rows is not None else "Columns"
+    others = (Section("Selectors side by side", selectors(found)),) if found.selectors else ()
     return (
         Section(heading, compared(found)),
+        *others,
         Section("What fills the factors", filled(found)),
         Section(f"Where the chosen {lines.lower()} lie", where(found)),
         Section(f"{lines} in the order of choice", chosen(found)),
@@ -180,24 +187,57 @@ def ratio_plot(times: list[Curve]) -> str:
     return curves.comparison(times, from_zero("rank", count), y, "Errors over the best of the same rank")
 
 
+def table_ranks(count: int, rank: Any) -> list[int]:
+    """Ranks that a table shows: 1, 2, 5 times powers of ten, the last, and one to be sure of."""
+    ranks = {f * 10**e for e in range(6) for f in RANKS if f * 10**e < count} | {count}
+    return sorted(ranks | ({int(rank)} if known(rank) and rank <= count else set()))
+
+
 def error_table(found: Bases) -> tuple[list[str], list[list[str]]]:
     """Heads and rows: the error of each basis at a few ranks."""
     count = found.column_errors.size - 1
-    ranks = {f * 10**e for e in range(6) for f in RANKS if f * 10**e < count} | {count}
-    rank = found.result.certificate.get("rank")
-    ranks |= {int(rank)} if known(rank) and rank <= count else set()
+    ranks = table_ranks(count, found.result.certificate.get("rank"))
     bases = {"U of SVD": found.best_errors} if found.best_errors.size else {}
     bases |= {"columns": found.column_errors}
     bases |= {"C M R": found.errors} if found.is_cur else {}
     last = list(bases)[-1]
     rows = []
-    for k in sorted(ranks):
+    for k in ranks:
         cells = [found.told(float(errors[k])) if k < errors.size else "" for errors in bases.values()]
         best = float(found.best_errors[k]) if k < found.best_errors.size else 0.0
         over = number(float(bases[last][k]) / best, 3) if best > 10 * found.floor and k < bases[last].size else ""
         rows.append([f"{k:,}", *cells, *([over] if found.best_errors.size else [])])
     ratio = [f"{last} over SVD"] if found.best_errors.size else []
     return ["rank", *(f"error of {name}" for name in bases), *ratio], rows
+
+
+def selectors(found: Bases) -> str:
+    """Errors by the lines of each selector as curves and as a table, the best at the end first."""
+    own = str(found.result.config.get("select"))
+    errors = {own: found.errors} | found.selectors
+    ordered = sorted(errors, key=lambda name: float(errors[name][-1]))
+    styles = {name: "c1" if name == own else "c2" for name in ordered}
+    drawn = [
+        Curve(name, np.arange(errors[name].size), 100 * np.maximum(errors[name], found.floor), styles[name],
+              found.told(float(errors[name][-1])))
+        for name in ordered
+    ]  # fmt: skip
+    count = max(curve.xs.size for curve in drawn) - 1
+    if count < 1:
+        return "<p>The matrix is zero: no selector leaves anything.</p>"
+    y = curves.values_axis("relative error (%)", np.concatenate([curve.ys for curve in drawn]))
+    plot = curves.comparison(drawn, from_zero("columns and rows", count), y,
+                             "Relative error by the lines of each selector; values in the table")  # fmt: skip
+    caption = (
+        f"Frobenius error of C M R over the norm of the matrix, exact, M the best there is: its columns and rows "
+        f"chosen by {own}, as here, and by the other selectors. Drawn lines are one draw."
+    )
+    ranks = [k for k in table_ranks(count, None) if k <= count]
+    rows = [
+        [f"{k:,}", *(found.told(float(errors[name][k])) if k < errors[name].size else "" for name in ordered)]
+        for k in ranks
+    ]
+    return pair(figure(plot, caption, "Error against rank"), html(Table(["rank", *ordered], rows)))
 
 
 def filled(found: Bases) -> str:

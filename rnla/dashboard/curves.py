@@ -41,7 +41,7 @@ def values_axis(label: str, values: Array) -> Axis:
 def comparison(curves: Sequence[Curve], x: Axis, y: Axis, says: str, *, mark: tuple[float, str] | None = None) -> str:
     """Curves in one frame, each named at its right end; `mark` is a vertical line with its text."""
     names = [f"{curve.name}  {curve.end}".strip() for curve in curves]
-    frame = Frame(x, y, height=330, right=round(18 + LETTER * max(map(len, names), default=0)))
+    frame = Frame(x, y, height=330, right=round(20 + 1.08 * LETTER * max(map(len, names), default=0)))
     edge = frame.box[0] + frame.box[2]
     ends = [float(frame.down([curve.ys[-1]])[0]) for curve in curves]
     drawn = "".join(curve_marks(frame, curve) for curve in curves)

@@ -12,7 +12,7 @@ from rnla.dashboard.account import Account
 from rnla.dashboard.axes import Axis
 from rnla.dashboard.curves import Curve
 from rnla.dashboard.page import Section, Table, Tile, figure, html, pair
-from rnla.dashboard.reading import Shown, strips_of
+from rnla.dashboard.reading import Shown, names, strips_of
 from rnla.dashboard.spelling import known, number, percent
 from rnla.dashboard.words import matrix, store_name
 
@@ -35,6 +35,7 @@ class Norms:
     values: Array  # (seen,) decreasing
     indices: Array  # (seen,)
     axis: str
+    names: list[str] | None  # of all lines
 
     @property
     def whole(self) -> bool:
@@ -60,7 +61,8 @@ def norms_of(result: Shown, noun: str) -> Norms:
     values = np.concatenate([np.asarray(source.read(strip, slice(0, 1)))[:, 0] for strip in strips])
     indices = np.concatenate([np.arange(strip.start, strip.stop) for strip in strips])
     order = np.argsort(-values, kind="stable")
-    return Norms(noun, length, values[order], indices[order], result.axis(f"{noun}_norms", 0))
+    axis = result.axis(f"{noun}_norms", 0)
+    return Norms(noun, length, values[order], indices[order], axis, names(result, axis))
 
 
 def account(result: Shown) -> Account:
@@ -136,11 +138,18 @@ def largest(sides: tuple[Norms, Norms]) -> str:
 def table(side: Norms) -> str:
     """The lines of one side with the largest norms."""
     total = float(side.values.sum())
+    named = side.names or []
     rows = [
-        (f"{index:,}", number(value, 5), percent(value / total) if total else "", percent(float(together), 4))
+        (
+            f"{index:,}",
+            *named[index : index + 1],
+            number(value, 5),
+            percent(value / total) if total else "",
+            percent(float(together), 4),
+        )
         for index, value, together in zip(
             side.indices[:LARGEST].tolist(), side.values[:LARGEST].tolist(), side.together, strict=False
         )
     ]
-    noun = side.noun if side.axis == side.noun else f"{side.noun}: {side.axis}"
-    return html(Table((noun, "squared norm", "share", "together"), rows))
+    heads = (side.noun, *([side.axis] if named else []), "squared norm", "share", "together")
+    return html(Table(heads, rows, texts=(1,) if named else ()))

@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from rnla.arrays import Array
+from rnla.arrays import Array, spelt_times
 from rnla.errors import StoreError
 from rnla.records import FORMAT
-from rnla.store.publishing import root_attributes
 from rnla.store.results import Result, read_result
 from rnla.sweeps.source import Resident, Source
 
@@ -103,15 +102,9 @@ def names(result: Shown, name: str) -> list[str] | None:
     if name not in result.arrays:
         return None
     values = result.arrays[name]
-    if "since" in str(root_attributes(result.path / name).get("units", "")):  # dates, as `ResultWriter.set` keeps them
-        dates = values.astype("datetime64[ns]")
-        return [str(date) for date in np.datetime_as_string(dates, unit="D" if whole_days(dates) else "s")]
+    if values.dtype.kind in "mM":
+        return spelt_times(values)
     return [f"{value:g}" if values.dtype.kind == "f" else str(value) for value in values.tolist()]
-
-
-def whole_days(dates: Array) -> bool:
-    """Whether no date has a time of day."""
-    return bool((dates == dates.astype("datetime64[D]")).all())
 
 
 @dataclass(frozen=True)

@@ -196,6 +196,17 @@ def plan(pipeline: str, A: Any, k: int | None = None, *, memory_bytes: int | Non
     A : Matrix, or anything that `rnla.open` takes
     k, options
         As for the pipeline itself.
+    memory_bytes : int, optional
+        As for the pipeline; the plan tells what is needed, and is not refused for it.
+
+    Raises
+    ------
+    ConfigError
+        No such pipeline or option, with the nearest spelling.
+    RequestError, RankError, UnsupportedError
+        A request that cannot be right.
+    StoreError
+        The store cannot be opened.
 
     Examples
     --------

@@ -41,6 +41,7 @@ def cur(  # noqa: PLR0913 - options are keywords
     middle: str = "optimal",
     passes: int | None = None,
     seed: int = 0,
+    compare: bool = False,
     out: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     memory_bytes: int | None = None,
@@ -66,6 +67,9 @@ def cur(  # noqa: PLR0913 - options are keywords
     passes : int
         Reads of A: one to gather, the others for singular vectors (one of them for norms with "norm-squared").
         Default 3, with the cross 2.
+    compare : bool
+        Also the exact errors of the lines that each other selector would take, `certificate.selector_errors`: more
+        flops and memory, no read.
     seed, out, overwrite, memory_bytes
         As for `rnla.svd`.
 
@@ -94,6 +98,7 @@ def cur(  # noqa: PLR0913 - options are keywords
     """
     matrix = open_matrix(A)
     options = {"columns": columns, "rows": rows, "select": select, "middle": middle, "passes": passes, "seed": seed}
+    options["compare"] = compare
     choice = checked_choice(matrix.shape, k, **options)
     if out is not None:
         run_job("cur", matrix, out, given(**options, k=k), overwrite=overwrite, memory_bytes=memory_bytes)

@@ -36,7 +36,7 @@ class Parts(NamedTuple):
     record: dict[str, Any]
 
 
-LABELLED = SVD | PCA | CUR | ID | Similar
+LABELLED = SVD | PCA | CUR | ID | Norms | Similar
 Loaded = SVD | PCA | CUR | ID | Norms | SampledProduct | Similar
 
 

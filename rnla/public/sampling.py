@@ -1,4 +1,4 @@
-"""The public functions that take samples: norms, leverage scores, draws, sampled products, similar columns, sketches.
+"""The public functions that take samples: sampled products, similar columns, sketches.
 
 They use the active distributed.Client when there is one, otherwise the threads of this process.
 """
@@ -10,117 +10,21 @@ from dataclasses import replace
 from time import perf_counter
 from typing import Any, cast
 
-import numpy as np
-
-from rnla.algorithms.draws import Draws, checked_count, checked_weights, drawn
-from rnla.algorithms.forecasts import Machine, plan_norms, plan_product, plan_similarity, plan_sketch
+from rnla.algorithms.forecasts import plan_product, plan_similarity, plan_sketch
 from rnla.algorithms.inner import twins
-from rnla.algorithms.norms import Norms, check_keepable, exact
-from rnla.algorithms.norms import norms as swept_norms
-from rnla.algorithms.planning import Plan, checked_request, oriented
 from rnla.algorithms.sampled_product import SampledProduct, certified
 from rnla.algorithms.sampling import Sampling, checked_sampling, sampled
 from rnla.algorithms.similarity import Similar, checked_search, similar
 from rnla.algorithms.sketching import Sketched, checked_sketch, sketched
-from rnla.checks import flag, integer
-from rnla.cluster.resources import Resources, refuse_if_too_large, resources
+from rnla.checks import integer
+from rnla.cluster.resources import resources
 from rnla.errors import RequestError
 from rnla.jobs.pipelines import given
 from rnla.jobs.running import cost_of, run_job
-from rnla.opening import open_matrix
 from rnla.public.loading import dasked, load
-from rnla.sweeps.matrix import Matrix, Meter
-from rnla.sweeps.runners import current
+from rnla.public.ready import machine, ready, refuse
+from rnla.sweeps.matrix import Matrix
 from rnla.temporaries import desk
-
-CURE = "Use workers with more memory or fewer threads, fewer draws or rows, or rechunk the store: rnla rechunk"
-
-
-def norms(A: Any, *, keep: bool = False) -> Norms:
-    """Squared norms of the columns (n,) and rows (m,), and the Frobenius norm, in one read.
-
-    The vector along the longer side of a stored matrix is a Dask array over a temporary folder. Of integers below 2^32
-    in modulus, stored and not changed by a view, every norm is exact, rounded to float64 once.
-
-    Parameters
-    ----------
-    A : Matrix, or anything that `rnla.open` takes
-        m x n, real or complex.
-    keep : bool
-        Keep the norms beside the store, as `rnla-norms.npz` and pieces of 8 MB, bound to name, size and time of every
-        chunk, and to its manifest where it has one (`rnla fingerprint`): this and other jobs then take them from there
-        without a read, until the store changes. Only for stored matrices as they are.
-
-    Raises
-    ------
-    RequestError
-        `keep` of a view, or of data that is not stored; nothing was read.
-    OutputError
-        The store cannot be written.
-    IntegrityError
-        The store was written to while its norms were computed; nothing is kept.
-    OverflowedError
-        Squares that float64 cannot hold: entries beyond 1e154 or, all of them, below 1e-154.
-
-    Examples
-    --------
-    >>> import numpy, rnla
-    >>> rnla.norms(numpy.array([[3.0, 0.0], [4.0, 1.0]])).columns
-    array([25.,  1.])
-    """
-    matrix = _ready(A)
-    checked_request(matrix.shape, 1)
-    if flag(keep, "keep"):
-        check_keepable(matrix)
-    view, transposed = oriented(matrix)
-    _fits(plan_norms(matrix, _machine(_found(matrix))), _found(matrix))
-    room, clock = desk(matrix), perf_counter()
-    found = swept_norms(view, room.workspace, keep=bool(keep))
-    long = room.lazy(found.along)
-    flat = long.reshape(-1) if isinstance(long, np.ndarray) else long[:, 0]
-    columns, rows = (flat, found.across) if transposed else (found.across, flat)
-    return Norms(columns, rows, found.frobenius, cost_of(matrix, perf_counter() - clock), exact(view))
-
-
-def draws(weights: Any, count: int, *, replace: bool = True, seed: int = 0) -> Draws:
-    """`count` indices drawn by weights (N,), and the sampling matrix S (N, u): E[(A S)(S^T B)] = A B.
-
-    Parameters
-    ----------
-    weights : array of N numbers, none negative
-        numpy, or a Dask array (beyond two million read in strips, three times): `rnla.norms(A).columns`,
-        `rnla.leverage_scores(A, k)`, ones. What has weight zero is never drawn.
-    count : int
-        Draws, 1 to 2^53; memory follows the different indices that are drawn.
-    replace : bool
-        Draw each index as often as it comes, with probability w_j / sum w; or none twice, by priority sampling, where
-        large weights are certain to be drawn.
-    seed : int
-        Fixes the draw.
-
-    Returns
-    -------
-    Draws
-        `indices` (in order, each once), `counts`, `probabilities`, `scales`, and `matrix`, S as scipy.sparse.
-
-    Raises
-    ------
-    RequestError
-        Weights that are negative, not finite, or all zero; count < 1.
-
-    Examples
-    --------
-    >>> import rnla
-    >>> rnla.draws([0.0, 1.0, 0.0, 2.0], 5).indices
-    array([1, 3])
-    """
-    found = drawn(
-        checked_weights(weights), checked_count(count), replace=flag(replace, "replace"), seed=integer(seed, "seed")
-    )
-    if not found.indices.size:
-        msg = "all weights are zero: there is nothing to draw"
-        raise RequestError(msg)
-    return found
 
 
 def sampled_product(  # noqa: PLR0913 - options are keywords
@@ -193,7 +97,7 @@ def sampled_product(  # noqa: PLR0913 - options are keywords
            [0., 0.],
            [0., 0.]])
     """
-    left, right = _ready(A), _ready(B)
+    left, right = ready(A), ready(B)
     request = checked_sampling(left.shape, right.shape, draws, tol=tol, weights=weights, replace=replace, seed=seed)
     if out is not None:
         options = _job_options(left, right, request)
@@ -202,8 +106,8 @@ def sampled_product(  # noqa: PLR0913 - options are keywords
     right = _sharing(right, left)
     held = left if left.swept_by.threads >= right.swept_by.threads else right
     found = resources(held.swept_by, memory_bytes)
-    plan = plan_product(left, right, request, _machine(found))
-    _fits(plan, found)
+    plan = plan_product(left, right, request, machine(found))
+    refuse(plan, found)
     room, clock = desk(left, right, value_bytes=plan.output_bytes), perf_counter()
     done = sampled(left, right, request, room.workspace)
     return SampledProduct(
@@ -216,7 +120,17 @@ def sampled_product(  # noqa: PLR0913 - options are keywords
     )
 
 
-def similar_columns(A: Any, threshold: float, *, failure: float = 1e-6, method: str = "auto", seed: int = 0) -> Similar:
+def similar_columns(
+    A: Any,
+    threshold: float,
+    *,
+    failure: float = 1e-6,
+    method: str = "auto",
+    seed: int = 0,
+    out: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    memory_bytes: int | None = None,
+) -> Similar:
     """Pairs of columns of A whose cosine is at least `threshold`, with their exact cosines, the most similar first.
 
     Parameters
@@ -232,6 +146,8 @@ def similar_columns(A: Any, threshold: float, *, failure: float = 1e-6, method: 
         chunks that hold them.
     seed : int
         Fixes the sketch.
+    out, overwrite, memory_bytes
+        As for `rnla.svd`.
 
     Returns
     -------
@@ -266,9 +182,14 @@ def similar_columns(A: Any, threshold: float, *, failure: float = 1e-6, method: 
     >>> found.first, found.second, found.cosine
     (array([0]), array([1]), array([1.]))
     """
-    matrix = _ready(A)
+    matrix = ready(A)
     search = checked_search(matrix, threshold, failure=failure, method=method, seed=integer(seed, "seed"))
-    _fits(plan_similarity(matrix, search, _machine(_found(matrix))), _found(matrix))
+    if out is not None:
+        options = given(threshold=search.threshold, failure=failure, method=method, seed=search.seed)
+        run_job("similarity", matrix, out, options, overwrite=overwrite, memory_bytes=memory_bytes)
+        return replace(cast("Similar", load(out)), labels=matrix.labels)
+    found = resources(matrix.swept_by, memory_bytes)
+    refuse(plan_similarity(matrix, search, machine(found)), found)
     room, clock = desk(matrix), perf_counter()
     pairs = similar(matrix, search, room.workspace)
     cost = cost_of(matrix, perf_counter() - clock)
@@ -322,9 +243,10 @@ def sketch(A: Any, l: int, *, kind: str = "auto", seed: int = 0) -> Sketched:
     >>> rnla.sketch(numpy.ones((50, 3)), 5).value.shape
     (5, 3)
     """
-    matrix = _ready(A)
+    matrix = ready(A)
     S = checked_sketch(matrix, l, kind, seed)
-    _fits(plan_sketch(matrix, S, _machine(_found(matrix))), _found(matrix))
+    found = resources(matrix.swept_by)
+    refuse(plan_sketch(matrix, S, machine(found)), found)
     room, clock = desk(matrix), perf_counter()
     value, turned = sketched(matrix, S, room.workspace)
     shown = room.lazy(value).T if turned else value  # type: ignore[arg-type]
@@ -356,23 +278,5 @@ def _job_options(A: Matrix, B: Matrix, request: Sampling) -> dict[str, Any]:
     return options | {"right": identity["url"], "right_transposed": identity["transposed"]}
 
 
-def _ready(A: Any) -> Matrix:
-    """The matrix with one runner for all sweeps, and a meter of its own."""
-    matrix = open_matrix(A)
-    return replace(matrix, runner=current(matrix.runner), meter=Meter())
-
-
 def _sharing(B: Matrix, A: Matrix) -> Matrix:
     return replace(B, meter=A.meter)
-
-
-def _found(A: Matrix) -> Resources:
-    return resources(A.swept_by)
-
-
-def _machine(found: Resources) -> Machine:
-    return Machine(found.threads, found.base_bytes)
-
-
-def _fits(plan: Plan, found: Resources) -> None:
-    refuse_if_too_large(plan.peak_bytes, found, CURE)

@@ -27,6 +27,7 @@ from rnla.store.writing import array_metadata, write_chunk, write_metadata, writ
 
 CHUNK_BYTES = 64 << 20  # small arrays larger than this are cut along their longest side
 Dimensions = Mapping[str, tuple[str, ...]]
+DATES = {"units": "nanoseconds since 1970-01-01", "calendar": "proleptic_gregorian"}  # as xarray decodes them
 
 
 class Result(NamedTuple):
@@ -147,8 +148,7 @@ def _encoded(values: Array) -> tuple[Array, dict[str, Any]]:
     if values.dtype.kind in "UTO":
         return values.astype(object), {}
     if values.dtype.kind == "M":
-        units = {"units": "nanoseconds since 1970-01-01", "calendar": "proleptic_gregorian"}
-        return values.astype("datetime64[ns]").astype(np.int64), units
+        return values.astype("datetime64[ns]").astype(np.int64), DATES
     if values.dtype.kind == "m":
         return values.astype("timedelta64[ns]").astype(np.int64), {"units": "nanoseconds", "dtype": "timedelta64[ns]"}
     if values.dtype.kind not in "biufc":
@@ -258,7 +258,9 @@ def read_result(path: str | os.PathLike[str]) -> Result:
         msg = f"{folder}: this is no result of rnla's (no {MARKER!r} attribute in its zarr.json); check the path"
         raise StoreError(msg)
     tall = {name: open_stored(folder / name) for name in record["tall"]}
-    arrays = {name: _undamaged(folder / name, digest) for name, digest in record["digests"].items()}
+    arrays = {
+        name: _decoded(_undamaged(folder / name, digest), folder / name) for name, digest in record["digests"].items()
+    }
     names = {name: _dimension_names(folder / name) for name in (*tall, *arrays)}
     return Result(attributes, arrays, tall, names)
 
@@ -274,6 +276,14 @@ def _undamaged(folder: Path, digest: str) -> Array:
         msg = f"{folder}: this array of the result is not what was published; restore it, or run the job again"
         raise IntegrityError(msg)
     return values
+
+
+def _decoded(values: Array, folder: Path) -> Array:
+    """Dates and times that `_encoded` made integers of, as they were."""
+    attributes = root_attributes(folder)
+    if attributes.get("units") == DATES["units"]:
+        return values.astype("datetime64[ns]")
+    return values.astype("timedelta64[ns]") if attributes.get("dtype") == "timedelta64[ns]" else values
 
 
 def _dimension_names(folder: Path) -> tuple[str, ...]:

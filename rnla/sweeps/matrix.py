@@ -17,9 +17,9 @@ from rnla.sweeps.geometry import STRIP_BYTES, Geometry, geometry
 from rnla.sweeps.picked import picked
 from rnla.sweeps.products import Product
 from rnla.sweeps.runners import Progress, Runner, Threads, current
-from rnla.sweeps.source import Resident, Source, refuse_across, swept_as_it_is, told_pieces
+from rnla.sweeps.source import Resident, Source, holds_sparse, refuse_across, swept_as_it_is, told_pieces
 from rnla.sweeps.spans import Tally, Work, energy_range, overflowed
-from rnla.sweeps.transform import Transform
+from rnla.sweeps.transform import CURE, SPARSE_CURE, Transform
 from rnla.tables import html_table
 
 Axis = Literal["columns", "rows"]
@@ -394,6 +394,5 @@ class Matrix:
         where = (self.source.transposed if turned else self.source).place(*positions[0])
         return NonFiniteError(
             f"{tally.nonfinite} entries are NaN or infinite; first at {where}; (row, column) of the first "
-            f"{len(tally.positions)}: {shown}. Clean the data, or choose missing='mask' (they count as zero after "
-            "centring) or missing='impute-mean' (but not for columns and rows of the matrix itself: cur, interpolative)"
+            f"{len(tally.positions)}: {shown}. {SPARSE_CURE if holds_sparse(self.source) else CURE}"
         )

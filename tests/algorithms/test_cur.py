@@ -268,6 +268,8 @@ REQUESTS = {
     "norms": {"select": "norm-squared"},
     "norms, quick": {"select": "norm-squared", "passes": 2},
     "uniform": {"select": "uniform"},
+    "compared": {"compare": True},
+    "norms, compared, quick": {"select": "norm-squared", "compare": True, "passes": 2},
 }
 
 
@@ -297,6 +299,7 @@ BAD = {
     "unknown selector": ({"k": 5, "select": "best"}, RequestError, "pivoted, deim"),
     "unknown middle": ({"k": 5, "middle": "no"}, RequestError, "optimal, cross"),
     "one pass": ({"k": 5, "passes": 1}, RequestError, "2..100"),
+    "compare is no flag": ({"k": 5, "compare": "all"}, RequestError, "True or False"),
 }
 
 
@@ -373,3 +376,54 @@ def test_a_tolerance_is_met_by_columns_that_decay_over_many_digits(tol):
     s = np.linalg.svd(A, compute_uv=False)
     rank = int(np.argmax(np.sqrt(np.cumsum(s[::-1] ** 2))[::-1] <= tol * np.linalg.norm(A)))
     assert len(found.columns) <= 1.6 * rank
+
+
+@pytest.mark.usefixtures("small_cuts")
+@pytest.mark.parametrize(
+    ("own", "backend", "shape"),
+    [
+        ("pivoted", "zarr v3", "tall"),
+        ("norm-squared", "zarr v3", "wide"),
+        ("uniform", "sparse csr", "tall"),
+        ("deim", "numpy", "wide"),
+        ("leverage", "numpy", "square"),
+    ],
+)
+def test_selectors_compared_are_those_of_runs_of_their_own(tmp_path, own, backend, shape):
+    """Of rank 12, so that sketches of any width know the singular vectors, and selectors take the same lines."""
+    (m, n), rank = SHAPES[shape], 12
+    left, right = random_of("f8", (m, rank), 1), random_of("f8", (rank, n), 2)
+    if backend in SPARSE:
+        left[::3], right[:, ::4] = 0.0, 0.0
+    A = left * 0.7 ** np.arange(rank) @ right
+    given = BACKENDS[backend](A, tmp_path / "a")
+    found = rnla.cur(given, K, select=own, compare=True, out=tmp_path / "r")
+    proof, alone = found.certificate, rnla.cur(given, K, select=own)
+    assert proof.selectors == tuple(select for select in SELECTORS if select != own)
+    assert np.array_equal(dense(found.C), A[:, found.columns])
+    assert len(found.columns) == len(found.rows) == K
+    floor = cancellation("f8", 1.0)
+    assert proof.errors == pytest.approx(alone.certificate.errors, abs=floor)
+    for select, errors in zip(proof.selectors, proof.selector_errors, strict=True):
+        expected = rnla.cur(given, K, select=select).certificate.errors
+        expected = np.pad(expected, (0, errors.size - expected.size), "edge")  # ends with independent lines
+        assert errors == pytest.approx(expected, abs=floor), select
+    assert found.cost.passes == 3
+
+
+def test_dependent_lines_of_other_selectors_leave_no_less():
+    A = np.repeat(low((60, 20))[:, :10], 4, axis=1)
+    proof = rnla.cur(A, 8, compare=True).certificate
+    assert proof.selector_errors.shape[0] == 4
+    assert np.all(np.diff(proof.selector_errors, axis=1) <= cancellation("f8", 1.0))
+
+
+def test_selectors_of_a_zero_matrix_and_of_one_out_of_range_are_compared():
+    assert not rnla.cur(np.zeros((20, 10)), 2, compare=True).certificate.selector_errors.any()
+    A = low(SHAPES["tall"])
+    near, far = (rnla.cur(scale * A, 5, compare=True).certificate for scale in (1.0, 1e200))
+    assert "norm-squared" in near.selectors
+    assert "norm-squared" not in far.selectors  # whose norms are no numbers of the first sweep
+    at = near.selectors.index("uniform")
+    drawn = far.selector_errors[far.selectors.index("uniform")]
+    assert drawn == pytest.approx(near.selector_errors[at], rel=1e-9)

@@ -14,7 +14,7 @@ from distributed import Client
 import rnla
 import rnla.store.norms_file
 from rnla.algorithms.norms import norms
-from rnla.errors import IntegrityError, OutputError, RequestError
+from rnla.errors import DoesNotFitError, IntegrityError, OutputError, RequestError
 from rnla.opening import open_matrix
 from rnla.store.manifest import fingerprint
 from rnla.sweeps.matrix import Meter
@@ -302,3 +302,27 @@ def test_nothing_is_read_for_norms_that_are_kept(tmp_path, store):
     rnla.norms(watched(A, log))  # another source, without a file of norms: read
     assert reads(log)
     assert Path(place, "rnla-norms.npz").exists()
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_norms_of_a_labelled_matrix_keep_its_names(tmp_path, stored):
+    xarray = pytest.importorskip("xarray")
+    A = xarray.DataArray(
+        random_of("f8", (30, 4)), dims=("cell", "gene"), coords={"gene": ["a", "b", "c", "d"], "cell": np.arange(30)}
+    )
+    found = rnla.norms(A, out=tmp_path / "r.zarr" if stored else None)
+    data = found.to_xarray()
+    assert data.column_norms.sel(gene="c").item() == pytest.approx(float((A.values[:, 2] ** 2).sum()))
+    assert data.row_norms.dims == ("cell",)
+    assert data.attrs["frobenius_norm"] == found.frobenius
+    if stored:
+        assert rnla.load(tmp_path / "r.zarr").to_xarray().identical(data)
+
+
+def test_norms_that_were_published_are_those_of_the_function(tmp_path):
+    A = BACKENDS["zarr v3"](random_of("f4", (90, 20)), tmp_path / "a")
+    here, there = rnla.norms(A), rnla.norms(A, out=tmp_path / "r.zarr")
+    assert same(here, there)
+    for out in (None, tmp_path / "other.zarr"):
+        with pytest.raises(DoesNotFitError):
+            rnla.norms(A, out=out, memory_bytes=1 << 20)

@@ -12,7 +12,7 @@ from distributed import Client
 
 import rnla
 from rnla.algorithms.similarity import cut_of, missed, sketch_rows
-from rnla.errors import RequestError, UnsupportedError
+from rnla.errors import DoesNotFitError, RequestError, UnsupportedError
 from tests.backends import BACKENDS, BY_COLUMNS, SPARSE
 from tests.matrices import random_of
 from tests.tolerances import LAYOUT, TIGHT, failures_allowed, sum_rounding
@@ -268,3 +268,24 @@ def test_measured_memory_stays_under_the_plan(killer, name, pairs):
     assert peak - before <= planned - base
     if name == "crowded":  # elsewhere memory for the most pairs there may be is planned for nothing
         assert planned - base <= TIGHT * (peak - before)
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_repeated_labels_are_no_trouble(tmp_path, stored):
+    A = alike(n=9)
+    named = xarray.DataArray(A, dims=("cell", "gene"), coords={"gene": ["g"] * 9, "cell": np.zeros(len(A))})
+    found = rnla.similar_columns(named, THRESHOLD, out=tmp_path / "r.zarr" if stored else None)
+    alone = rnla.similar_columns(A, THRESHOLD)
+    assert np.array_equal(found.first, alone.first)
+    assert set(found.names[0]) == {"g"}
+
+
+def test_pairs_that_were_published_are_those_of_the_function(tmp_path):
+    matrix = BACKENDS["zarr v3"](alike(), tmp_path / "a")
+    for view in (matrix, matrix.centred()):
+        here = rnla.similar_columns(view, THRESHOLD)
+        there = rnla.similar_columns(view, THRESHOLD, out=tmp_path / "r.zarr", overwrite=True)
+        assert here.cosine.tobytes() == there.cosine.tobytes()
+        assert np.array_equal(here.first, there.first)
+    with pytest.raises(DoesNotFitError):
+        rnla.similar_columns(matrix, THRESHOLD, memory_bytes=1 << 20)

@@ -7,6 +7,7 @@ import xarray
 import zarr
 
 import rnla
+from rnla.arrays import spelt_bytes
 from rnla.errors import IntegrityError
 from rnla.store.results import read_result
 from tests.cli.conftest import written  # the same way of writing a store
@@ -175,3 +176,21 @@ def test_both_factors_of_a_product_are_told(command, store, tmp_path, matrix):
     assert command("run", "sampled-product", store, *line).exit_code == 0
     page = command("show", tmp_path / "r.zarr").stdout
     assert f"right          {right}, 30 x 40 float64; not verified" in page
+
+
+def test_dates_are_told_as_dates(command, tmp_path, matrix):
+    days = np.datetime64("2020-01-01", "ns") + np.arange(matrix.shape[0]) * np.timedelta64(1, "D")
+    A = xarray.DataArray(matrix, dims=("day", "gene"), coords={"day": days})
+    cross = rnla.cur(A, 2, out=tmp_path / "cur")
+    rnla.norms(A.T, out=tmp_path / "norms")
+    for row in cross.rows:
+        assert str(days[row])[:10] in command("show", tmp_path / "cur").stdout
+    listed = json.loads(command("show", tmp_path / "norms", "--json").stdout)["columns"]
+    assert [line["day"] for line in listed] == [str(days[line["column"]])[:10] for line in listed]
+
+
+def test_reads_of_different_size_are_told_one_by_one(command, tmp_path, store):
+    command("run", "sampled-product", store, "--draws", 3, "--transposed", "--out", tmp_path / "r", "--quiet")
+    first, second = rnla.load(tmp_path / "r").cost.sweeps
+    assert second < first
+    assert f"({spelt_bytes(first)}, then {spelt_bytes(second)})" in command("show", tmp_path / "r").stdout

@@ -217,3 +217,30 @@ def test_names_of_curves_stay_apart_and_inside():
 @pytest.mark.parametrize(("values", "log"), [([100, 20], False), ([100, 0.1], True), ([0, 0], False), ([1, 0], False)])
 def test_axis_is_logarithmic_where_values_differ_much(values, log):
     assert values_axis("", np.array(values, dtype=float)).log == log
+
+
+def test_selectors_are_set_side_by_side_the_best_first(tmp_path):
+    found = rnla.cur(decaying(), 6, compare=True, out=tmp_path / "r.zarr")
+    proof = found.certificate
+    errors = dict(zip(proof.selectors, proof.selector_errors, strict=True)) | {"pivoted": proof.errors}
+    ordered = sorted(errors, key=lambda name: errors[name][-1])
+    page, text = report(tmp_path / "r.zarr")
+    rows = told(page)
+    at = rows.index(["rank", *ordered])
+    for k, row in zip((1, 2, 5, 6), rows[at + 1 :], strict=False):
+        assert row == [str(k), *(percent(float(errors[name][k])) for name in ordered)]
+    assert "chosen by pivoted, as here, and by the other selectors" in text
+    assert "Selectors side by side" not in report(lone(tmp_path))[1]
+
+
+def lone(tmp_path):
+    rnla.cur(decaying(), 6, out=tmp_path / "lone.zarr")
+    return tmp_path / "lone.zarr"
+
+
+@pytest.mark.parametrize("select", ["pivoted", "uniform"])
+def test_selectors_of_a_zero_matrix_leave_nothing(tmp_path, select):
+    rnla.cur(np.zeros((20, 10)), 2, select=select, compare=True, out=tmp_path / "r.zarr")
+    page, text = report(tmp_path / "r.zarr")
+    told(page)
+    assert "no selector leaves anything" in text

@@ -1,19 +1,23 @@
 """Small stores with known singular values, cut like large ones: several panels a span, several spans a sweep."""
 
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 import rnla.sweeps.geometry
 import rnla.sweeps.retries
-from tests.backends import written
+from tests.backends import grouped, written
 from tests.jobs.attempts import PANEL_BYTES, Job, files, unflushed
 from tests.matrices import with_singular_values
 
 M, N, CHUNK = 1700, 24, 100
+ENTRIES = 1000  # of a chunk of a sparse group
+CHOSEN = 7  # the chunk that is damaged: rows 700..799
 S = np.concatenate([np.arange(9.0, 3.0, -1.0), np.linspace(1.0, 0.1, N - 6)])  # six modes well apart, and a rest
 K = 3
 SMALL = {"k": K, "oversample": 2}
@@ -30,6 +34,8 @@ SAMPLES = {  # pipelines that take lines or samples of a matrix: name, store, op
     "similarity": ("similarity", "store", {"threshold": 0.4, "method": "sketch"}),
     "correlations": ("similarity", "wide", {"threshold": 0.95, "centred": True}),
     "similarity of few": ("similarity", "wide", {"threshold": 0.9}),
+    "cur of a sparse matrix": ("cur", "sparse", {"k": K}),
+    "product of a sparse matrix": ("sampled-product", "sparse", {"draws": 9, "transposed": True}),
 }
 
 
@@ -45,9 +51,40 @@ class Kept:
         found = [self.path / "c" / str(i) / str(j), self.path / f"{i}.{j}"]
         return next((file for file in found if file.exists()), found[0])
 
+    def damageable(self):
+        """A chunk in the middle, and what an error says of where it is."""
+        place = (CHOSEN, 0) if self.A.shape[0] == M else (0, CHOSEN)
+        file = self.chunk(*place)
+        return file, (
+            str(self.path),
+            f"key {file.relative_to(self.path)}",
+            f"{CHOSEN * CHUNK}..{(CHOSEN + 1) * CHUNK - 1}",
+        )
+
+    def rewrite(self, A):
+        """Put another matrix in its place."""
+        kept(A, self.path, rnla.open(self.path).source.chunks, overwrite=True, compressors=None)
+
     def job(self, out, name="svd", **options):
         """A small job on it."""
         return Job(name, str(self.path), str(out), SMALL | options)
+
+
+class KeptSparse(Kept):
+    """A sparse group: three arrays, cut by entries."""
+
+    def rewrite(self, A):
+        """Put another matrix in its place."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        grouped(scipy.sparse.csr_array, A, self.path, chunk=ENTRIES, compressors=None)
+
+    def damageable(self):
+        """A chunk of the values in the middle, and what an error says of where it is."""
+        return self.path / "data" / "c" / str(CHOSEN), (
+            str(self.path / "data"),
+            f"key c/{CHOSEN}",
+            f"{CHOSEN * ENTRIES}..",
+        )
 
 
 def kept(A, path, chunks=(CHUNK, N), **options):
@@ -71,6 +108,15 @@ def store(tmp_path, matrix):
 def wide(tmp_path, matrix):
     """The transpose, compressed, its chunks cut both ways."""
     return kept(np.ascontiguousarray(matrix.T), tmp_path / "wide.zarr", (10, CHUNK))
+
+
+@pytest.fixture
+def sparse(tmp_path, matrix):
+    """A sparse group, every second entry of the tall matrix and no other."""
+    A = np.where(np.indices(matrix.shape).sum(axis=0) % 2, matrix, 0.0)
+    found = KeptSparse(A, tmp_path / "sparse.zarr")
+    found.rewrite(A)
+    return found
 
 
 @pytest.fixture

@@ -37,10 +37,9 @@ from rnla.store.manifest import fingerprint
 from rnla.sweeps.retries import ATTEMPTS
 from tests.faults import Fault, reads, watched
 from tests.jobs.attempts import Job, Moment, attempt, files, killed
-from tests.jobs.conftest import CHUNK, SMALL, K, Kept, M, N, kept
+from tests.jobs.conftest import CHOSEN, CHUNK, SMALL, K, Kept, KeptSparse, M, N, kept
 from tests.tolerances import backward
 
-CHOSEN = 7  # the chunk that is damaged: rows 700..799
 ROWS = f"rows {CHOSEN * CHUNK}..{(CHOSEN + 1) * CHUNK - 1} of {M}"
 WHERE = (f"key c/{CHOSEN}/0", f"chunk ({CHOSEN}, 0)", ROWS, f"columns 0..{N - 1} of {N}")
 
@@ -216,12 +215,12 @@ def test_every_pipeline_names_a_damaged_chunk_and_with_the_store_repaired_it_end
     if sealed:
         fingerprint(store.path)
     expected = files(sample("before").run().path)
-    chunk = store.chunk(CHOSEN) if store.A.shape[0] == M else store.chunk(0, CHOSEN)
+    chunk, words = store.damageable()
     shutil.copy2(chunk, tmp_path / "copy")
     harm(Chosen(store, chunk))
     with pytest.raises(IntegrityError) as caught:
         job.run()
-    for word in (str(store.path), f"key {chunk.relative_to(store.path)}", f"{CHOSEN * CHUNK}..{CHOSEN * CHUNK + 99}"):
+    for word in words:
         assert word in str(caught.value), caught.value
     assert not os.path.lexists(job.out)
     shutil.copy2(tmp_path / "copy", chunk)
@@ -280,14 +279,16 @@ def test_every_pipeline_finds_nan_and_locates_it(sample, tmp_path):
     A = store.A.copy()
     at = (711, 3) if A.shape[0] == M else (3, 711)
     A[at] = np.nan
-    chunks = rnla.open(store.path).source.chunks
-    kept(A, store.path, chunks, overwrite=True, compressors=None)
+    store.rewrite(A)
     with pytest.raises(NonFiniteError) as caught:
         job.run()
     assert str(store.path) in str(caught.value)
     assert f"(row, column) of the first 1: {at}" in str(caught.value)
     assert not os.path.lexists(job.out)
-    if job.name in ("cur", "id"):  # lines of the matrix itself: the message says that these have no such option
+    if isinstance(store, KeptSparse):
+        assert "replace them among the values of the sparse matrix" in str(caught.value)
+        assert "missing=" not in str(caught.value)
+    elif job.name in ("cur", "id"):  # lines of the matrix itself: the message says that these have no such option
         assert "not for columns and rows of the matrix itself: cur, interpolative" in str(caught.value)
     else:
         masked = replace(job, options=job.options | {"missing": "mask"}, overwrite=True)
@@ -501,6 +502,25 @@ def test_no_pipeline_takes_more_disk_than_it_was_checked_for(sample, monkeypatch
     pairs = job.run().attributes["certificate"].get("pairs", 0)
     record = (24 << 10) + 24 * pairs
     assert 0 < max(sizes) <= promised.output_bytes + promised.scratch_bytes + checkpoint_bytes(promised) + record
+
+
+def test_every_pipeline_tells_of_a_disk_that_fills_and_with_room_it_goes_on(sample, tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _place: ENDLESS)
+    expected = files(sample("before").run().path)
+    with disk(tmp_path / "disk", 1024 * PAGE) as small:
+        job = replace(sample(), out=str(small / "out"))
+        job.run()
+        size = -(-sum(file.stat().st_size for file in small.rglob("*") if file.is_file()) // PAGE)
+        for part in (0.25, 0.6):
+            for left in small.glob("*out*"):
+                shutil.rmtree(left)
+            resized(small, max(2, round(part * size)) * PAGE)
+            with pytest.raises(StorageFullError, match="run the same command again: finished work is kept"):
+                job.run()
+            assert not os.path.lexists(job.out)
+            resized(small, 1024 * PAGE)
+            job.run()
+            assert files(job.out) == expected
 
 
 def test_the_disk_is_checked_for_checkpoints_too(store, tmp_path, monkeypatch):

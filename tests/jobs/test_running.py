@@ -6,6 +6,7 @@ from datetime import datetime
 
 import numpy as np
 import pytest
+import scipy.sparse
 import xarray
 from distributed import Client
 
@@ -141,7 +142,13 @@ def arrays_of(found):
         "SampledProduct": ("value", "left", "right", "probabilities"),
         "Similar": ("first", "second", "cosine"),
     }[type(found).__name__]
-    return {name: np.asarray(getattr(found, name)) for name in names}
+    return {name: dense(getattr(found, name)) for name in names}
+
+
+def dense(array):
+    """As a numpy array."""
+    computed = array.compute() if hasattr(array, "compute") else array
+    return np.asarray(computed.toarray() if scipy.sparse.issparse(computed) else computed)
 
 
 def returned(job):

@@ -281,8 +281,14 @@ WITH_VIEWS = (
 )
 
 
-@pytest.mark.parametrize("view", VIEWS)
-@pytest.mark.parametrize(("backend", "shape", "dtype"), WITH_VIEWS)
+ALL_VIEWS = {("numpy", "tall", "f8"), ("zarr v3, in parts", "wide", "f8"), ("sparse csr in zarr v3", "tall", "f8")}
+DEEPEST = ("weighted twice", "centred at, weighted", "centred twice", "centred, scaled, weighted")  # hold the others
+
+
+@pytest.mark.parametrize(
+    ("backend", "shape", "dtype", "view"),
+    [(*case, view) for case in WITH_VIEWS for view in (VIEWS if case in ALL_VIEWS else DEEPEST)],
+)
 def test_products_of_views_equal_their_definitions(tmp_path, backend, shape, dtype, view):
     A = random_of(dtype, SHAPES[shape])
     sides, (taken, defined) = Sides.of(wide(A)), VIEWS[view]
