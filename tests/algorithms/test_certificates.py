@@ -194,7 +194,7 @@ def test_certify_takes_data_of_any_scale(scale):
     )
 
 
-@pytest.mark.parametrize("seed", [3, 4, 5])
+@pytest.mark.parametrize("seed", [3, 4])
 @pytest.mark.parametrize("freedom", [1, 1.5, 2])
 @pytest.mark.parametrize("centred", [False, True])
 def test_values_and_intervals_of_heavy_tails_in_float32(seed, freedom, centred):
