@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rnla import errors
+    from rnla import errors, nn
     from rnla.algorithms.bases import BasesCertificate
     from rnla.algorithms.draws import Draws
     from rnla.algorithms.lines import CUR, ID
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "errors": "rnla.errors",
+    "nn": "rnla.nn",
     "BasesCertificate": "rnla.algorithms.bases",
     "CUR": "rnla.algorithms.lines",
     "ID": "rnla.algorithms.lines",
@@ -54,8 +55,8 @@ _HOMES |= dict.fromkeys(("sampled_product", "similar_columns", "sketch"), "rnla.
 __all__ = [
     "CUR", "ID", "PCA", "SVD", "BasesCertificate", "Certificate", "Cost", "Draws", "Matrix", "Norms", "Plan",
     "SampledProduct", "Similar", "Sketched",
-    "certify", "cur", "draws", "errors", "interpolative", "leverage_scores", "load", "norms", "open", "pca", "plan",
-    "sampled_product", "similar_columns", "sketch", "svd",
+    "certify", "cur", "draws", "errors", "interpolative", "leverage_scores", "load", "nn", "norms", "open", "pca",
+    "plan", "sampled_product", "similar_columns", "sketch", "svd",
 ]  # fmt: skip
 
 
@@ -67,7 +68,7 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     module = import_module(_HOMES[name])
-    return module if name == "errors" else getattr(module, name)
+    return module if name in {"errors", "nn"} else getattr(module, name)
 
 
 def __dir__() -> list[str]:

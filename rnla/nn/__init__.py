@@ -1,0 +1,31 @@
+"""Networks: automatic differentiation, ReLU nets, training by distributed descent, counting flat pieces."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rnla.algorithms.network import Network
+    from rnla.nn.autodiff import gradient, value_and_gradient
+
+_HOMES = {
+    "Network": "rnla.algorithms.network",
+    "gradient": "rnla.nn.autodiff",
+    "value_and_gradient": "rnla.nn.autodiff",
+}
+
+__all__ = ["Network", "gradient", "value_and_gradient"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use."""
+    if name not in _HOMES:
+        msg = f"module 'rnla.nn' has no attribute {name!r}"
+        raise AttributeError(msg)
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
