@@ -55,6 +55,13 @@ class OverflowedError(RnlaError, ArithmeticError):
     exit_code = 4
 
 
+class DivergedError(RnlaError, ArithmeticError):
+    """Descent went up without end; `trained` is the network with the last finite parameters."""
+
+    exit_code = 3
+    trained: object = None
+
+
 class DoesNotFitError(RnlaError, MemoryError):
     """The plan exceeds the memory or disk space there is."""
 

@@ -85,6 +85,22 @@ def open_matrix(
     )
 
 
+def open_column(place: Any, *, allow_missing: bool = False) -> Matrix:
+    """What belongs to the rows of a matrix, as `open_matrix`, but one dimension is taken too: (m,) -> (m, 1)."""
+    kind = f"{type(place).__module__.split('.')[0]}.{type(place).__name__}"
+    if isinstance(place, str | os.PathLike) or kind == "zarr.Array":
+        from rnla.store.places import found_column
+        from rnla.store.stored import stored_of
+
+        return Matrix(stored_of(found_column(place), allow_missing=allow_missing), runner=Active())
+    if isinstance(place, Matrix):
+        return place
+    if kind == "xarray.DataArray":
+        return open_column(place.data)
+    given = place if hasattr(place, "ndim") else np.asarray(place)
+    return open_matrix(given.reshape(-1, 1) if given.ndim == 1 else given)
+
+
 def _source(place: Any, *, allow_missing: bool, verify: bool) -> tuple[Source, Labels | None]:
     kind = f"{type(place).__module__.split('.')[0]}.{type(place).__name__}"
     if kind == "xarray.DataArray":

@@ -6,15 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rnla.algorithms.network import Network
+    from rnla.algorithms.trained import Trained, TrainingCertificate
     from rnla.nn.autodiff import gradient, value_and_gradient
+    from rnla.nn.training import predict, train
 
 _HOMES = {
     "Network": "rnla.algorithms.network",
+    "Trained": "rnla.algorithms.trained",
+    "TrainingCertificate": "rnla.algorithms.trained",
     "gradient": "rnla.nn.autodiff",
+    "predict": "rnla.nn.training",
+    "train": "rnla.nn.training",
     "value_and_gradient": "rnla.nn.autodiff",
 }
 
-__all__ = ["Network", "gradient", "value_and_gradient"]
+__all__ = ["Network", "Trained", "TrainingCertificate", "gradient", "predict", "train", "value_and_gradient"]
 
 
 def __getattr__(name: str) -> Any:

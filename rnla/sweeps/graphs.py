@@ -10,8 +10,9 @@ import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
+import dask
 import dask.array
 import scipy.sparse
 from dask.callbacks import Callback
@@ -75,13 +76,48 @@ def sweep_graph(work: Work, topic: str = "") -> Delayed:
 
 def run_on_cluster(client: Any, work: Work, progress: Progress) -> Partials:
     """Run the graph on a cluster; lost workers cost time only."""
-    from distributed import KilledWorker
-
     topic = f"rnla-{uuid.uuid4().hex[:12]}"
     client.subscribe_topic(topic, lambda event: progress(event[1]["bytes"]))
     future = client.compute(sweep_graph(work, topic), optimize_graph=False)
     try:
-        result: Partials = future.result()
+        (result,) = _gathered(client, [future])
+    except (RnlaError, CancelledError):
+        raise
+    except Exception as error:
+        _blame_block(work, error, lambda block: client.compute(block).result())
+        raise
+    finally:
+        if client.status == "running":  # one that was closed meanwhile refuses
+            client.unsubscribe_topic(topic)
+    return cast("Partials", result)
+
+
+def tasks_on_cluster(client: Any, function: Callable[[Any, Any], Any], common: Any, things: Sequence[Any]) -> list[Any]:
+    """`function(common, thing)` for each thing, a task each; what they share is sent once to each worker."""
+    name = uuid.uuid4().hex[:12]
+    operands = delayed(common, name=f"rnla-common-{name}", traverse=False)
+    task = delayed(_alone, pure=False)
+    nodes = [
+        task(function, operands, thing, dask_key_name=f"rnla-task-{name}-{number}")
+        for number, thing in enumerate(things)
+    ]
+    with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1GB"}):  # it holds parameters, not data
+        futures = client.compute(nodes, optimize_graph=False)
+    return _gathered(client, futures)
+
+
+def _alone(function: Callable[[Any, Any], Any], common: Any, thing: Any) -> Any:
+    """A call with one BLAS thread."""
+    with single_blas_thread():
+        return function(common, thing)
+
+
+def _gathered(client: Any, futures: list[Any]) -> list[Any]:
+    """The values of futures; plain errors when the cluster is at fault."""
+    from distributed import KilledWorker
+
+    try:
+        found: list[Any] = client.gather(futures)
     except KilledWorker as error:
         msg = (
             f"the cluster gave up: {error}. A worker that dies this often usually exceeds its memory limit; "
@@ -94,15 +130,10 @@ def run_on_cluster(client: Any, work: Work, progress: Progress) -> Partials:
             "to a cluster and run the same again; finished sweeps of a job with out= are kept"
         )
         raise ClusterError(msg) from error
-    except BaseException as error:
-        client.cancel([future])
-        if isinstance(error, Exception):
-            _blame_block(work, error, lambda block: client.compute(block).result())
+    except BaseException:
+        client.cancel(futures)
         raise
-    finally:
-        if client.status == "running":  # one that was closed meanwhile refuses
-            client.unsubscribe_topic(topic)
-    return result
+    return found
 
 
 @dataclass(frozen=True)

@@ -123,6 +123,8 @@ class Samples:
     y: Source
     labels: bool  # whether y is one whole number a row
     order: Order
+    row_bytes: float  # as they are read, on average
+    epochs: int  # after which nothing is read ahead
     token: str  # names this training, for what a process keeps of it
 
     def read(self, rows: slice) -> tuple[Any, Array]:
@@ -209,7 +211,13 @@ class Feed:
         self.pool = ThreadPoolExecutor(READERS, thread_name_prefix="rnla-feed")
         self.buffers: dict[tuple[int, int], Buffer] = {}  # the one used last is the last
         self.lock = threading.Lock()
-        self.bytes_read = 0
+        self.rows_read = 0
+
+    def taken(self) -> int:
+        """Bytes that were asked for since the last call."""
+        with self.lock:
+            found, self.rows_read = self.rows_read, 0
+            return round(found * self.samples.row_bytes)
 
     def close(self) -> None:
         """No more batches."""
@@ -254,6 +262,8 @@ class Feed:
         if order.buffers == 1:
             return
         after = (epoch, number + 1) if number + 1 < order.buffers else (epoch + 1, 0)
+        if after[0] >= self.samples.epochs:
+            return
         key = order.key(*after)
         with self.lock:
             if key not in self.buffers:
@@ -266,7 +276,7 @@ class Feed:
     def _asked(self, epoch: int, number: int) -> Buffer:
         order = self.samples.order
         blocks = order.blocks(epoch, number)
-        self.bytes_read += sum(span.stop - span.start for span in map(order.span, blocks.tolist())) * order.row_bytes
+        self.rows_read += sum(span.stop - span.start for span in map(order.span, blocks.tolist()))
         return Buffer(self.samples, blocks, self.pool)
 
 

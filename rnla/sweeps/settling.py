@@ -76,13 +76,21 @@ def _first_centred(A: Matrix, Q: Array | None) -> Settled:
 
 def settled_by_moments(A: Matrix) -> Matrix:
     """The view with means and variances found by a read of their own."""
-    if A.settled:
-        return A
+    return A if A.settled else settled_with(A)[0]
+
+
+def settled_with(A: Matrix, *others: Product) -> tuple[Matrix, tuple[Any, ...]]:
+    """The view with means and variances found by a read, and what others make in the same read of the data as stored.
+
+    The others see neither means nor weights nor a treatment of missing entries, and no unit: they must not square.
+    """
     missing = A.transform.missing
     bare = replace(A, centring=False, scaling=False, transform=replace(A.transform, scale=None, weights=None))
-    bare = replace(bare, transform=replace(bare.transform, missing="error", centre=None))
+    bare = replace(bare, transform=replace(bare.transform, missing="error", centre=None, fill=None))
     wanted, allowed = Moments(skip_missing=missing != "error"), missing != "error"
-    (moments,), tally = bare.swept(wanted, allow_nonfinite=allowed)
+    if A.settled:
+        return A, bare.swept(*others, allow_nonfinite=allowed)[0]
+    (moments, *answers), tally = bare.swept(wanted, *others, allow_nonfinite=allowed)
     if tally.largest > 0 and not 1e-100 < tally.largest < 1e100:  # squared deviations leave the range of float64
         bare = in_unit_of(bare, tally.largest)
         (moments,), _ = bare.swept(wanted, allow_nonfinite=allowed)
@@ -100,7 +108,7 @@ def settled_by_moments(A: Matrix) -> Matrix:
         scale=scale,
         fill=mean if missing == "impute-mean" else None,
     )
-    return replace(A, centring=False, scaling=False, transform=transform)
+    return replace(A, centring=False, scaling=False, transform=transform), tuple(answers)
 
 
 def in_range(A: Matrix, *products: Product) -> tuple[tuple[Any, ...], Tally, Matrix]:

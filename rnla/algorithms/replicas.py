@@ -1,0 +1,103 @@
+"""What one replica does in a round of descent: so many steps from the common parameters, on its own samples.
+
+A shift is a pure function of (samples, parameters, places): a lost worker costs its time and no bit. With one step a
+round replicas give gradients, and the round takes one step by their mean: minibatch descent on all their samples. With
+more they take steps of their own, and the round goes on from the mean of where they end (local SGD: Stich 2019).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from rnla.algorithms.steps import Rule, step
+from rnla.arrays import Array
+from rnla.kernels.layers import Layer, Room, backward, decided, forward, layers, loss_and_slopes
+from rnla.sweeps.minibatches import Batch, Samples, feed_of
+
+
+@dataclass(frozen=True, eq=False)
+class Common:
+    """What all replicas of a round share."""
+
+    samples: Samples
+    widths: tuple[int, ...]
+    loss: str
+    rule: Rule
+    batch: int
+    held: int  # buffers that a process keeps
+    gradients: bool  # one step a round: give the gradient, take no step
+    parameters: Array  # (p,)
+    moments: Array  # (q, p)
+    steps: int  # taken before this round
+    epoch: int
+
+
+class Places(NamedTuple):
+    """Samples of one replica in one round, by their places in the epoch's order."""
+
+    start: int
+    stop: int
+
+
+class Shift(NamedTuple):
+    """What came of it."""
+
+    parameters: Array  # (p,) after the steps, or the mean gradient
+    moments: Array  # (q, p)
+    samples: int
+    steps: int
+    loss: float  # sum over samples, each before the step it belongs to
+    right: int  # samples that were decided rightly
+    lost: int  # the step, of this round, whose loss was not finite; -1: none
+    bytes_read: int
+
+
+def shift(common: Common, places: Places) -> Shift:
+    """The steps of one replica."""
+    feed = feed_of(common.samples, common.held)
+    x, moments = common.parameters.copy(), common.moments.copy()
+    work = Stepping(common, x)
+    steps = 0
+    with np.errstate(over="ignore", invalid="ignore"):  # shows in the loss
+        for batch in feed.batches(common.epoch, *places, common.batch):
+            work.batch = batch
+            if common.gradients:
+                work.gradient(work.spare, 0.0)
+            else:
+                step(common.rule, x, moments, common.steps + steps, work.gradient, work.spare)
+            steps += 1
+            if work.lost:
+                break
+    found = work.spare if common.gradients else x
+    lost = steps - 1 if work.lost else -1
+    return Shift(found, moments, work.samples, steps, work.loss, work.right, lost, feed.taken())
+
+
+class Stepping:
+    """The gradient of the mean loss of a batch at x, and sums over all batches."""
+
+    def __init__(self, common: Common, x: Array) -> None:
+        self.common = common
+        self.net = layers(x, common.widths)
+        self.room = Room(common.widths, common.batch, x.dtype)
+        self.spare = np.zeros_like(x)
+        self.batch: Batch
+        self.samples, self.right, self.loss, self.lost = 0, 0, 0.0, False
+        self._views: dict[int, list[Layer]] = {}
+
+    def gradient(self, into: Array, keep: float) -> None:
+        """into := keep * into + gradient."""
+        X, y, weights = self.batch
+        Z = forward(self.net, X, self.room)
+        D = self.room.slopes[-1][: len(X)]
+        losses = loss_and_slopes(self.common.loss, Z, y, D, weights)
+        total = float(losses.sum())
+        self.samples, self.loss = self.samples + len(X), self.loss + total
+        self.lost = not np.isfinite(total)
+        if self.common.loss != "square":
+            self.right += int((decided(self.common.loss, Z) == y).sum())
+        place = self._views.setdefault(id(into), layers(into, self.common.widths))
+        backward(self.net, X, self.room, place, keep)

@@ -1,0 +1,162 @@
+"""From a matrix and targets to samples for training: one read finds means, NaN and the samples that are held out."""
+
+from __future__ import annotations
+
+import math
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, get_args
+
+import numpy as np
+import scipy.sparse
+
+from rnla.algorithms.network import Network
+from rnla.algorithms.training import HeldOut
+from rnla.arrays import Array
+from rnla.checks import one_of
+from rnla.errors import NonFiniteError, RequestError
+from rnla.streams import TILE_ROWS, uniform_rows
+from rnla.sweeps.matrix import Matrix
+from rnla.sweeps.minibatches import Order, Samples, Sampling
+from rnla.sweeps.picking import Rows
+from rnla.sweeps.products import Product, SumOfSquares
+from rnla.sweeps.retries import retried
+from rnla.sweeps.settling import settled_with
+from rnla.sweeps.source import Source
+
+SAMPLINGS: tuple[str, ...] = get_args(Sampling)
+MOST_HELD_BYTES = 64 << 20  # of samples held out, in memory
+STRIP_ROWS = 64 * TILE_ROWS  # targets that are looked at at once
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Samples, and those of them that are held out."""
+
+    samples: Samples
+    held_out: HeldOut | None
+
+
+def held_rows(m: int, n: int, itemsize: int, share: Any, seed: int) -> Array:
+    """Indices of the rows held out, sorted: a share of all by addressed randomness, or so many; at most 64 MB."""
+    whole = isinstance(share, int | np.integer) and not isinstance(share, bool)
+    if not whole and not (isinstance(share, float) and 0.0 <= share < 1.0):
+        msg = f"validation={share!r} must be a share of the samples, 0 <= share < 1, or a number of them"
+        raise RequestError(msg)
+    if whole and not 0 <= share < m:
+        msg = f"validation={share} must be at least 0 and less than the {m:,} samples there are"
+        raise RequestError(msg)
+    most = max(1, MOST_HELD_BYTES // max(1, n * itemsize))
+    wanted = min(int(share) if whole else round(share * m), most)
+    if wanted == 0:
+        if share:
+            msg = f"validation={share!r} of {m:,} samples holds none out: give more, or 0 for none"
+            raise RequestError(msg)
+        return np.zeros(0, np.int64)
+    # those with the smallest numbers: read tile by tile, keeping so many
+    best, at = np.zeros(0), np.zeros(0, np.int64)
+    for start in range(0, m, STRIP_ROWS):
+        rows = slice(start, min(start + STRIP_ROWS, m))
+        drawn = np.concatenate([best, uniform_rows(seed, "held out", rows)])
+        where = np.concatenate([at, np.arange(rows.start, rows.stop)])
+        kept = np.argpartition(drawn, min(wanted, len(drawn)) - 1)[:wanted]
+        best, at = drawn[kept], where[kept]
+    return np.sort(at)
+
+
+def prepared(
+    A: Matrix, y: Matrix, network: Network, loss: str, *, held: Array, sampling: Any, seed: int, epochs: int
+) -> Prepared:
+    """Samples in the precision of the network, those of rows `held` held out; one read of A and one of y."""
+    one_of(sampling, "sampling", SAMPLINGS)
+    (m, n), view = A.shape, A.astype(network.dtype)
+    if A.transform.weights is not None or A.transform.row_centre is not None or A.own_means:
+        msg = "samples of a view whose rows are weighted or centred: take X itself, its columns centred and scaled"
+        raise RequestError(msg)
+    refuse_widths(network, n, y, m, loss)
+    checked_targets(y, loss, network.widths[-1])
+    wanted: tuple[Product, ...] = (Rows(held),) if held.size else (SumOfSquares(),)
+    settled, (lines, *_) = settled_with(view, *wanted)
+    labels = loss != "square"
+    order = Order(m, A.source.dtype.itemsize * n, seed, sampling, held)
+    samples = Samples(
+        settled.source,
+        settled.transform,
+        network.dtype,
+        y.source,
+        labels,
+        order,
+        A.geometry.bytes / m,
+        epochs,
+        f"rnla-{uuid.uuid4().hex[:12]}",
+    )
+    if not held.size:
+        return Prepared(samples, None)
+    X = np.asarray(lines.toarray() if scipy.sparse.issparse(lines) else lines)
+    return Prepared(samples, HeldOut(samples.view(X), samples.targets(_rows_of(y.source, held))))
+
+
+def _rows_of(source: Source, rows: Array) -> Array:
+    """Some rows of a narrow matrix, read strip by strip: (v, c)."""
+    found = [read[rows[(rows >= at.start) & (rows < at.stop)] - at.start] for at, read in _strips(source)]
+    return np.concatenate(found)
+
+
+def _strips(source: Source) -> Iterator[tuple[slice, Array]]:
+    """Ranges of rows of a narrow matrix, and what they hold."""
+    m, width = source.shape
+    for start in range(0, m, STRIP_ROWS):
+        rows = slice(start, min(start + STRIP_ROWS, m))
+        found = retried(partial(source.read, rows, slice(0, width)), partial(source.place, rows.start, 0))
+        yield rows, np.asarray(found.toarray() if scipy.sparse.issparse(found) else found)
+
+
+def refuse_widths(network: Network, n: int, y: Matrix, m: int, loss: str) -> None:
+    """RequestError when network and data do not fit together."""
+    first, last = network.widths[0], network.widths[-1]
+    if y.shape[0] != m:
+        msg = f"X has {m:,} rows and y {y.shape[0]:,}: give one target for each sample"
+        raise RequestError(msg)
+    if first != n:
+        msg = f"the network takes {first} inputs and X has {n} columns: make it Network(({n}, ...))"
+        raise RequestError(msg)
+    columns = last if loss == "square" else 1
+    if y.shape[1] != columns:
+        what = f"{columns} numbers" if loss == "square" else "one label"
+        msg = f"y has {y.shape[1]} columns, and loss={loss!r} with {last} outputs takes {what} for each sample"
+        raise RequestError(msg)
+    if loss == "cross-entropy" and last < 2:
+        msg = "loss='cross-entropy' needs an output for each label, at least 2; with one output take loss='hinge'"
+        raise RequestError(msg)
+
+
+def checked_targets(y: Matrix, loss: str, outputs: int) -> None:
+    """An error that names the first target that the loss cannot take."""
+    for rows, found in _strips(y.source):
+        finite = np.isfinite(found).all(axis=1) if found.dtype.kind == "f" else np.ones(len(found), bool)
+        if not finite.all():
+            at = rows.start + int(np.flatnonzero(~finite)[0])
+            msg = f"target {at} is {found[at - rows.start].tolist()}: {y.source.place(at, 0)}; clean the targets"
+            raise NonFiniteError(msg)
+        if loss == "square":
+            continue
+        values = found[:, 0]
+        signs = loss == "hinge" and outputs == 1
+        known = np.isin(values, (-1, 1)) if signs else (values >= 0) & (values < outputs) & (values == np.floor(values))
+        if not known.all():
+            at = rows.start + int(np.flatnonzero(~known)[0])
+            allowed = "-1 or 1" if signs else f"whole numbers 0..{outputs - 1}"
+            msg = (
+                f"label {at} is {values[at - rows.start]}, and loss={loss!r} of a network with {outputs} "
+                f"output{'s' * (outputs > 1)} takes {allowed}; number the classes from 0, or give it more outputs"
+            )
+            raise RequestError(msg)
+
+
+def sizes(rows: int, batch: int, replicas: int, local_steps: int) -> tuple[int, int]:
+    """Rounds of an epoch, and steps of an epoch."""
+    of_round = replicas * local_steps * batch
+    full, rest = divmod(rows, of_round)
+    return full + bool(rest), full * local_steps + math.ceil(math.ceil(rest / replicas) / batch)

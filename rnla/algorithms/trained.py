@@ -1,0 +1,84 @@
+"""A trained network as a user gets it, with how it came about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from rnla.algorithms.network import Network
+from rnla.algorithms.results import Cost
+from rnla.algorithms.training import COLUMNS
+from rnla.arrays import Array
+from rnla.sweeps.matrix import Matrix
+from rnla.tables import Certified
+
+
+@dataclass(frozen=True, repr=False)
+class TrainingCertificate(Certified):
+    """What is known of a trained network: losses seen, and on samples that it was not trained on."""
+
+    loss: float  # mean over the samples of the last epoch, each before the step it belongs to
+    accuracy: float | None  # of the same; None for the square loss
+    validation_loss: float | None  # of the network that was kept, on the samples held out; None without
+    validation_accuracy: float | None
+    held_out: int  # samples
+    epochs: int  # that were made
+    stopped_at: int  # epoch whose parameters were kept
+    stopped_early: bool
+    steps: int
+    rounds: int
+    samples_per_second: float  # of this attempt
+
+    @property
+    def status(self) -> str:
+        """'ok'."""
+        return "ok"
+
+    @property
+    def summary(self) -> list[tuple[str, str]]:
+        """Names and values, as they are printed."""
+        seen = f"{self.loss:.6g}" + ("" if self.accuracy is None else f", {self.accuracy:.2%} right")
+        lines = [("loss, last epoch", seen)]
+        if self.validation_loss is not None:
+            right = "" if self.validation_accuracy is None else f", {self.validation_accuracy:.2%} right"
+            lines.append((f"loss, {self.held_out:,} held out", f"{self.validation_loss:.6g}{right}"))
+        early = ", stopped early" if self.stopped_early else ""
+        lines.append(("epochs", f"{self.epochs}{early}; parameters of epoch {self.stopped_at}"))
+        lines.append(("steps", f"{self.steps:,} in {self.rounds:,} rounds, {self.samples_per_second:,.0f} samples/s"))
+        return [*lines, ("status", self.status)]
+
+
+@dataclass(frozen=True, repr=False)
+class Trained:
+    """A network and how it was trained."""
+
+    network: Network
+    history: dict[str, Array]  # by name, one entry an epoch: see `rnla.algorithms.training.COLUMNS`
+    stopped_at: int  # the epoch whose parameters were kept, from 1
+    cost: Cost
+    certificate: TrainingCertificate
+    centre: Array | None = None  # (n,) subtracted from each sample before it enters the network
+    scale: Array | None = None  # (n,) by which it is multiplied then
+    classes: Array | None = None  # what outputs stand for, when labels were numbered by rnla
+    record: dict[str, Any] = field(default_factory=dict)
+
+    def view(self, A: Matrix) -> Matrix:
+        """A matrix as the network was trained to see it."""
+        A = A if self.centre is None else A.centred(self.centre)
+        return A if self.scale is None else A.weighted(columns=self.scale)
+
+    def __repr__(self) -> str:
+        proof = self.certificate
+        held = "" if proof.validation_loss is None else f", {proof.validation_loss:.4g} held out"
+        right = "" if proof.validation_accuracy is None else f" ({proof.validation_accuracy:.2%} right)"
+        return (
+            f"Trained({self.network!r}: loss {proof.loss:.4g}{held}{right} after {proof.epochs} epochs, "
+            f"parameters of epoch {self.stopped_at}, {self.cost.told})"
+        )
+
+
+def history_of(rows: Array) -> dict[str, Array]:
+    """The history by name."""
+    return {name: np.ascontiguousarray(rows[:, i]) for i, name in enumerate(COLUMNS)}

@@ -1,0 +1,312 @@
+"""Training: rounds of descent by K replicas, a look at samples held out after each epoch, early stopping.
+
+    x := parameters;  for each epoch, for each round of K x H batches, dealt to K replicas:
+        H = 1:  g_r = gradient of replica r's batch at x;              x := step(x, mean of g_r)
+        H > 1:  x_r = H steps of replica r from x;                     x := x + rate * (mean of x_r - x + momentum ...)
+The outer step is that of DiLoCo (Douillard et al. 2023): with outer momentum 0 and rate 1 it is the mean. How the work
+is dealt follows from the configuration alone, so that results do not depend on workers, threads or failures.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from time import perf_counter
+from typing import NamedTuple
+
+import numpy as np
+import psutil
+
+from rnla.algorithms.lifecycle import Checkpoints, iterate
+from rnla.algorithms.network import Network
+from rnla.algorithms.replicas import Common, Places, Shift, shift
+from rnla.algorithms.steps import Rule, step
+from rnla.arrays import Array
+from rnla.errors import DivergedError
+from rnla.kernels.blas import single_blas_thread
+from rnla.kernels.layers import Room, decided, forward, loss_and_slopes
+from rnla.sweeps.matrix import Matrix
+from rnla.sweeps.minibatches import Samples, forget
+from rnla.sweeps.spans import Tally
+from rnla.sweeps.tasks import ended, mapped
+
+COLUMNS = ("loss", "accuracy", "validation_loss", "validation_accuracy", "learning_rate", "steps")
+FAR = 1e4  # times the loss of the first round: descent that has gone so far up does not come back
+EVALUATED_ROWS = 1024  # at once, of the samples held out
+
+
+@dataclass(frozen=True, eq=False)
+class Regime:
+    """How a network is trained, checked."""
+
+    loss: str
+    rule: Rule
+    batch: int
+    epochs: int
+    replicas: int
+    local_steps: int
+    patience: int | None  # epochs without a lower loss of the samples held out, after which it stops
+    averaging: bool
+    outer_momentum: float
+    outer_rate: float
+    least: float = 0.0  # relative improvement that counts
+
+    @property
+    def gradients(self) -> bool:
+        """Whether replicas give gradients and take no steps."""
+        return self.replicas > 1 and self.local_steps == 1
+
+    @property
+    def round_samples(self) -> int:
+        """Samples of a full round."""
+        return self.replicas * self.local_steps * self.batch
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """Samples that are never trained on."""
+
+    X: Array  # (v, n) as the network gets them
+    y: Array
+
+
+class State(NamedTuple):
+    """Training after a number of rounds."""
+
+    sweeps: int  # rounds
+    epoch: int  # epochs that are over
+    place: int  # samples of the epoch that were taken
+    steps: int
+    parameters: Array  # (p,)
+    moments: Array  # (q, p)
+    outer: Array  # (p,) velocity of the outer step; empty without
+    average: Array  # (p,) mean of parameters over rounds; empty without
+    averaged: int  # rounds in it
+    best: Array  # (p,) parameters with the lowest loss of the samples held out; empty without those
+    best_loss: float
+    best_epoch: int
+    first_loss: float  # mean over the first round; 0 before it
+    sums: Array  # (3,) loss, rightly decided and number of samples in the present epoch
+    history: Array  # (epochs, columns)
+    stopped: bool
+
+
+class Training(NamedTuple):
+    """What came of it."""
+
+    network: Network
+    history: Array  # (epochs, columns)
+    stopped_at: int  # the epoch whose parameters were kept
+    early: bool  # whether patience ended it
+    rounds: int
+    seconds: float
+    samples: int  # over all epochs of this attempt
+
+
+@dataclass
+class Descent:
+    """The method: a step is a round."""
+
+    network: Network
+    samples: Samples
+    held_out: HeldOut | None
+    regime: Regime
+    A: Matrix
+    tell: Callable[[Array], None] = lambda _row: None  # a row of the history, after each epoch
+    taken: int = field(default=0, init=False)
+
+    @property
+    def buffers(self) -> int:
+        """Buffers that a process keeps: one for each replica at work in it, and the next."""
+        return 1 + min(self.regime.replicas, self.A.swept_by.threads)
+
+    def start(self) -> State:
+        """The network as it is given."""
+        x, rule = self.network.parameters, self.regime.rule
+        none = np.zeros(0, x.dtype)
+        return State(
+            sweeps=0,
+            epoch=0,
+            place=0,
+            steps=0,
+            parameters=x.copy(),
+            moments=np.zeros((rule.moments, x.size), x.dtype),
+            outer=np.zeros_like(x) if self.regime.outer_momentum else none,
+            average=np.zeros(x.size) if self.regime.averaging else np.zeros(0),
+            averaged=0,
+            best=x.copy() if self.held_out is not None else none,
+            best_loss=math.inf,
+            best_epoch=0,
+            first_loss=0.0,
+            sums=np.zeros(3),
+            history=np.zeros((0, len(COLUMNS))),
+            stopped=False,
+        )
+
+    def done(self, state: State) -> bool:
+        """After the last epoch, or when patience is over."""
+        return state.stopped or state.epoch >= self.regime.epochs
+
+    def step(self, state: State) -> State:
+        """One round, and what follows it at the end of an epoch."""
+        regime, total = self.regime, self.samples.order.taken
+        stop = min(state.place + regime.round_samples, total)
+        dealt = deal(state.place, stop, regime)
+        common = Common(
+            self.samples, self.network.widths, regime.loss, regime.rule, regime.batch, self.buffers, regime.gradients,
+            state.parameters, state.moments, state.steps, state.epoch,
+        )  # fmt: skip
+        shifts = mapped(self.A.swept_by, shift, common, dealt)
+        self._tally(shifts)
+        loss = sum(found.loss for found in shifts) / sum(found.samples for found in shifts)
+        self._refuse_divergence(state, shifts, loss)
+        first = state.first_loss or loss
+        state = self._joined(state, shifts)._replace(sweeps=state.sweeps + 1, place=stop, first_loss=first)
+        return state if stop < total else self._over(state)
+
+    def _tally(self, shifts: list[Shift]) -> None:
+        read = sum(found.bytes_read for found in shifts)
+        self.taken += sum(found.samples for found in shifts)
+        self.A.meter.tallies.append(Tally(bytes_read=read, peak_bytes=psutil.Process().memory_info().rss))
+        self.A.meter.progress(read)
+
+    def _joined(self, state: State, shifts: list[Shift]) -> State:
+        """The state that follows from those of the replicas, in their order."""
+        regime = self.regime
+        sums = state.sums + [sum(part) for part in zip(*((s.loss, s.right, s.samples) for s in shifts), strict=True)]
+        count = sum(found.samples for found in shifts)
+        if len(shifts) == 1 and not regime.gradients:
+            mean, moments = shifts[0].parameters, shifts[0].moments
+        else:
+            shares = [found.samples / count for found in shifts]
+            mean = _mean([found.parameters for found in shifts], shares)
+            moments = _mean([found.moments for found in shifts], shares)
+        x, outer, steps = mean, state.outer, max(found.steps for found in shifts)
+        if regime.gradients:
+            x, moments = state.parameters.copy(), state.moments.copy()
+            step(regime.rule, x, moments, state.steps, _given(mean), np.zeros_like(x))
+        elif regime.replicas > 1 and (regime.outer_momentum or regime.outer_rate != 1.0):
+            x, outer = self._outer_step(state, mean)
+        average, averaged = state.average, state.averaged
+        if regime.averaging and 2 * state.epoch >= regime.epochs - 1:
+            averaged += 1
+            average = average + (x - average) / averaged
+        return state._replace(
+            parameters=x, moments=moments, outer=outer, steps=state.steps + steps, sums=sums,
+            average=average, averaged=averaged,
+        )  # fmt: skip
+
+    def _outer_step(self, state: State, mean: Array) -> tuple[Array, Array]:
+        """Nesterov's step along the way from the old parameters to the mean of the replicas'."""
+        regime, kind = self.regime, mean.dtype.type
+        way = state.parameters - mean
+        if not regime.outer_momentum:
+            return state.parameters - kind(regime.outer_rate) * way, state.outer
+        outer = kind(regime.outer_momentum) * state.outer + way
+        return state.parameters - kind(regime.outer_rate) * (way + kind(regime.outer_momentum) * outer), outer
+
+    def _refuse_divergence(self, state: State, shifts: list[Shift], loss: float) -> None:
+        """DivergedError where numbers are lost, or the loss is far above what it began with."""
+        lost = [found.lost for found in shifts if found.lost >= 0]
+        finite = all(bool(np.isfinite(found.parameters).all()) for found in shifts)
+        if finite and not lost and (not state.first_loss or loss <= FAR * state.first_loss):
+            return
+        at = state.steps + (min(lost) if lost else max(found.steps for found in shifts) - 1)
+        now = (
+            "is no number any more" if lost or not finite else f"is {loss:.3g}, and was {state.first_loss:.3g} at first"
+        )
+        msg = (
+            f"descent diverged in epoch {state.epoch + 1}, by step {at + 1}: the loss {now}, with a learning rate of "
+            f"{self.regime.rule.rate(at):.3g}; take a smaller one, such as "
+            f"{self.regime.rule.learning_rate / 10:.2g}, scale the columns of X down, or clip gradients (clip=1.0)"
+        )
+        error = DivergedError(msg)
+        error.trained = self.finished(state).network
+        raise error
+
+    def _over(self, state: State) -> State:
+        """The end of an epoch: its row of the history, the best parameters, whether to go on."""
+        regime, classifies = self.regime, self.regime.loss != "square"
+        loss, right, count = state.sums
+        seen, found = self._final(state), (math.nan, math.nan)
+        if self.held_out is not None:
+            found = evaluated(self.network.with_parameters(seen), regime.loss, self.held_out)
+        accuracy = right / count if classifies else math.nan
+        row = np.array([loss / count, accuracy, *found, regime.rule.rate(state.steps - 1), state.steps])
+        epoch, best, best_loss, best_epoch = state.epoch + 1, state.best, state.best_loss, state.best_epoch
+        if found[0] < best_loss * (1.0 - regime.least):
+            best, best_loss, best_epoch = seen.copy(), found[0], epoch
+        waited = epoch - best_epoch
+        stopped = self.held_out is not None and regime.patience is not None and waited >= regime.patience
+        self.tell(row)
+        return state._replace(
+            epoch=epoch, place=0, sums=np.zeros(3), history=np.vstack([state.history, row]), best=best,
+            best_loss=best_loss, best_epoch=best_epoch, stopped=stopped,
+        )  # fmt: skip
+
+    def _final(self, state: State) -> Array:
+        """The parameters that would be given now."""
+        return state.average.astype(state.parameters.dtype) if state.averaged else state.parameters
+
+    def finished(self, state: State, seconds: float = 0.0) -> Training:
+        """The answer: the best parameters of those that were looked at, else the last."""
+        kept = self.held_out is not None and self.regime.patience is not None and state.best_epoch > 0
+        x, at = (state.best, state.best_epoch) if kept else (self._final(state), state.epoch)
+        network = self.network.with_parameters(x)
+        return Training(network, state.history, at, state.stopped, state.sweeps, seconds, self.taken)
+
+
+def deal(start: int, stop: int, regime: Regime) -> list[Places]:
+    """Places of each replica in a round; of a round that is not full, even parts."""
+    K, count = regime.replicas, stop - start
+    if count == regime.round_samples:
+        edges = [start + r * regime.local_steps * regime.batch for r in range(K + 1)]
+    else:
+        edges = [start + count * r // K for r in range(K + 1)]
+    return [Places(a, b) for a, b in itertools.pairwise(edges) if b > a]
+
+
+def _mean(arrays: list[Array], shares: list[float]) -> Array:
+    """The weighted mean, summed in float64 in the order given."""
+    total = np.zeros(arrays[0].shape)
+    for array, share in zip(arrays, shares, strict=True):
+        total += share * array.astype(np.float64)
+    return total.astype(arrays[0].dtype)
+
+
+def _given(g: Array) -> Callable[[Array, float], None]:
+    """A gradient that is known."""
+
+    def gradient(into: Array, keep: float) -> None:
+        into *= into.dtype.type(keep)
+        into += g
+
+    return gradient
+
+
+def evaluated(network: Network, loss: str, held: HeldOut) -> tuple[float, float]:
+    """Mean loss and share rightly decided (nan for "square") of samples in memory."""
+    total, right, net = 0.0, 0, network.layers
+    room = Room(network.widths, min(EVALUATED_ROWS, len(held.X)), network.dtype)
+    with single_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
+        for start in range(0, len(held.X), EVALUATED_ROWS):
+            X, y = held.X[start : start + EVALUATED_ROWS], held.y[start : start + EVALUATED_ROWS]
+            Z = forward(net, X, room)
+            total += float(loss_and_slopes(loss, Z, y, room.slopes[-1][: len(X)], None).sum())
+            right += int((decided(loss, Z) == y).sum()) if loss != "square" else 0
+    count = len(held.X)
+    return total / count, right / count if loss != "square" else math.nan
+
+
+def trained(method: Descent, checkpoints: Checkpoints | None = None) -> Training:
+    """The network after its last round, from the last checkpoint on."""
+    clock = perf_counter()
+    runner = method.A.swept_by
+    with_runner = replace(method, A=replace(method.A, runner=runner))
+    try:
+        state = iterate(with_runner, checkpoints)
+    finally:
+        ended(runner, forget, method.samples.token)
+    return with_runner.finished(state, perf_counter() - clock)

@@ -1,0 +1,289 @@
+"""Training: the same bits whoever works, the same numbers as descent written out, reads counted, plain refusals."""
+
+import numpy as np
+import pytest
+import scipy.sparse
+import zarr
+from distributed import Client, LocalCluster
+
+import rnla
+import rnla.sweeps.minibatches
+from rnla.errors import DivergedError, NonFiniteError, RequestError, StoreError, UnsupportedError
+from rnla.sweeps.source import swept_as_it_is
+from tests.backends import BACKENDS, SPARSE
+from tests.faults import Fault, reads, watched
+
+N, CLASSES = 9, 3
+
+
+def samples(m=500, seed=0, n=N):
+    """Points in three classes that a line does not part."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((m, n)).astype("f4")
+    return X, ((X[:, 0] * X[:, 1] > 0).astype(int) + (X[:, 2] > 0.8)).astype("i8")
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Small data is cut like large data: several buffers of several blocks."""
+    monkeypatch.setattr(rnla.sweeps.minibatches, "BLOCK_BYTES", 32 * 4 * N)
+    monkeypatch.setattr(rnla.sweeps.minibatches, "BUFFER_BLOCKS", 4)
+
+
+def fitted(X, y, *, hidden=(16,), dtype="float32", outputs=CLASSES, **options):
+    """A network trained, by options."""
+    A = rnla.open(X)
+    network = rnla.nn.Network((A.shape[1], *hidden, outputs), dtype=dtype, seed=5)
+    return rnla.nn.train(network, A, y, **({"epochs": 3, "batch": 20, "seed": 1} | options))
+
+
+def bits(found):
+    return found.network.parameters.tobytes(), {name: values.tobytes() for name, values in found.history.items()}
+
+
+def written_out(X, y, order, *, epochs, batch, rate, momentum):
+    """Minibatch descent with momentum on cross-entropy, one hidden layer, in float64, sample order given."""
+    net = rnla.nn.Network((X.shape[1], 16, CLASSES), dtype="float64", seed=5)
+    (W1, b1), (W2, b2) = ((np.array(W), np.array(b)) for W, b in net.layers)
+    moving = [np.zeros_like(p) for p in (W1, b1, W2, b2)]
+    for epoch in range(epochs):
+        rows = order(epoch)
+        for start in range(0, len(rows), batch):
+            at = rows[start : start + batch]
+            V = np.maximum(X[at] @ W1 + b1, 0)
+            Z = V @ W2 + b2
+            P = np.exp(Z - Z.max(axis=1, keepdims=True))
+            P /= P.sum(axis=1, keepdims=True)
+            P[np.arange(len(at)), y[at]] -= 1
+            D2 = P / len(at)
+            D1 = (D2 @ W2.T) * (V > 0)
+            slopes = (X[at].T @ D1, D1.sum(axis=0), V.T @ D2, D2.sum(axis=0))
+            for number, (p, g) in enumerate(zip((W1, b1, W2, b2), slopes, strict=True)):
+                moving[number] = momentum * moving[number] + g
+                np.subtract(p, rate * moving[number], out=p)
+    return np.concatenate([part.reshape(-1) for part in (W1, b1, W2, b2)])
+
+
+def test_training_is_descent_as_it_is_written_out():
+    X, y = samples(dtype := 300)
+    assert dtype == len(X)
+    wide = X.astype("f8")
+    found = fitted(wide, y, dtype="float64", validation=0, learning_rate=0.05, momentum=0.8)
+    order = rnla.sweeps.minibatches.Order(len(X), 8 * N, 1, "permutation", np.zeros(0, np.int64))
+    expected = written_out(
+        wide, y, lambda epoch: order.drawn(epoch, 0, None, len(X))[0], epochs=3, batch=20, rate=0.05, momentum=0.8
+    )
+    assert np.abs(found.network.parameters - expected).max() <= 1e-12
+    assert sorted(order.drawn(2, 0, None, len(X))[0]) == list(range(len(X)))
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_any_backend_gives_the_same_bits_and_is_read_as_often_as_stated(tmp_path, backend):
+    X, y = samples()
+    X = X * (X > 0) if backend in SPARSE else X
+    alone, A = fitted(X, y), BACKENDS[backend](X, tmp_path / "a")
+    if not swept_as_it_is(rnla.open(A).source):
+        with pytest.raises(UnsupportedError, match="kept by its other side"):
+            fitted(A, y)
+        return
+    found = fitted(A, y)
+    assert bits(found) == bits(alone)
+    assert found.cost.passes == pytest.approx(rnla.open(A).geometry.reads + 3, rel=0.01)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_chunks_change_no_bit_and_reads_are_counted(tmp_path):
+    X, y = samples()
+    found = []
+    for number, chunks in enumerate([(500, N), (77, N), (13, 4)]):
+        zarr.create_array(str(tmp_path / f"X{number}"), data=X, chunks=chunks)
+        zarr.create_array(str(tmp_path / f"y{number}"), data=y, chunks=(50 + number,))
+        A = watched(rnla.open(tmp_path / f"X{number}"), tmp_path / f"log{number}")
+        one = fitted(A, tmp_path / f"y{number}")
+        found.append(bits(one))
+        taken = sum(read.entries for read in reads(tmp_path / f"log{number}")) / X.size
+        assert one.cost.passes == pytest.approx(taken, rel=0.1)
+    assert found[0] == found[1] == found[2]
+
+
+def test_data_that_fits_into_a_buffer_is_read_twice_however_many_epochs(tmp_path):
+    X, y = samples()
+    A = watched(rnla.open(X), tmp_path / "log")
+    found = fitted(A, y, epochs=7)
+    assert sum(read.entries for read in reads(tmp_path / "log")) == 2 * X.size
+    assert found.cost.passes == 2
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("optimizer", ["sgd", "nesterov", "adam"])
+def test_replicas_that_average_gradients_equal_one_with_a_larger_batch(optimizer):
+    X, y = samples(510)
+    options = {"dtype": "float64", "optimizer": optimizer, "learning_rate": 0.01, "clip": 1.0}
+    alone = fitted(X.astype("f8"), y, batch=40, **options)
+    four = fitted(X.astype("f8"), y, batch=10, replicas=4, local_steps=1, **options)
+    assert np.abs(alone.network.parameters - four.network.parameters).max() <= 1e-10
+    assert four.certificate.steps == alone.certificate.steps
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize(
+    "options", [{}, {"local_steps": 1}, {"local_steps": 4, "outer_momentum": 0.5, "outer_rate": 0.8}]
+)
+def test_workers_change_no_bit(tmp_path, options):
+    X, y = samples()
+    zarr.create_array(str(tmp_path / "X"), data=X, chunks=(50, N))
+    zarr.create_array(str(tmp_path / "y"), data=y, chunks=(50,))
+
+    def run(threads=None):
+        return fitted(rnla.open(tmp_path / "X", threads=threads), tmp_path / "y", replicas=3, patience=5, **options)
+
+    expected = bits(run(1))
+    assert bits(run(2)) == expected
+    for workers in (1, 2):
+        with Client(processes=False, n_workers=workers, threads_per_worker=1, dashboard_address=None):
+            assert bits(run()) == expected
+
+
+def test_workers_that_are_killed_change_no_bit(tmp_path):
+    X, y = samples(4000)
+    zarr.create_array(str(tmp_path / "X"), data=X, chunks=(500, N))
+    zarr.create_array(str(tmp_path / "y"), data=y, chunks=(500,))
+
+    def run(*faults):
+        A = watched(rnla.open(tmp_path / "X"), tmp_path / f"log{len(faults)}", *faults)
+        return fitted(A, tmp_path / "y", replicas=2, local_steps=5, epochs=3)
+
+    expected = bits(run())
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster):
+        assert bits(run(Fault(1, "kill"))) == expected  # read 0 is that of the first sweep
+        killed = {read.process for read in reads(tmp_path / "log1")}
+        assert len(killed) > 1
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("sampling", ["permutation", "replacement", "norm-squared"])
+@pytest.mark.parametrize("loss", ["cross-entropy", "hinge", "square"])
+def test_every_loss_and_sampling_learns(sampling, loss):
+    X, y = samples(900)
+    targets = np.eye(CLASSES)[y] if loss == "square" else y
+    found = fitted(X, targets, loss=loss, sampling=sampling, epochs=25, learning_rate=0.05, hidden=(24,))
+    decided = np.asarray(rnla.nn.predict(found, X)).argmax(axis=1)
+    assert (decided == y).mean() > 0.8
+    assert np.isnan(found.history["accuracy"]).all() == (loss == "square")
+    assert found.history["loss"][-1] < 0.6 * found.history["loss"][0]
+
+
+def test_two_classes_by_one_output_and_signs():
+    X, y = samples(600)
+    signs = np.where(y > 0, 1, -1)
+    found = fitted(X, signs, loss="hinge", outputs=1, epochs=20, learning_rate=0.05)
+    assert (np.sign(np.asarray(rnla.nn.predict(found, X))[:, 0]) == signs).mean() > 0.85
+
+
+def test_columns_are_centred_and_scaled_as_in_training(tmp_path):
+    X, y = samples()
+    moved = X * np.linspace(0.5, 50, N, dtype="f4") + 100
+    A = BACKENDS["zarr v3"](moved, tmp_path / "a").centred().scaled()
+    found = fitted(A, y, dtype="float64", validation=50)
+    spread = moved.astype("f8").std(axis=0)
+    expected = found.network((moved - moved.mean(axis=0, dtype="f8")) / spread)
+    assert np.asarray(rnla.nn.predict(found, BACKENDS["numpy"](moved, tmp_path))) == pytest.approx(expected, abs=1e-6)
+    assert found.certificate.held_out == 50
+
+
+def test_the_best_parameters_are_kept_and_patience_ends_it():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((120, N)), rng.integers(0, 2, 120)  # nothing to be learned
+    found = fitted(X, y, epochs=60, patience=4, validation=40, hidden=(64,), learning_rate=0.05)
+    losses = found.history["validation_loss"]
+    assert found.certificate.stopped_early
+    assert found.stopped_at == losses.argmin() + 1
+    assert len(losses) == found.stopped_at + 4
+    again = fitted(X, y, epochs=found.stopped_at, validation=40, hidden=(64,), learning_rate=0.05)
+    assert again.network.parameters.tobytes() == found.network.parameters.tobytes()
+    assert found.certificate.validation_loss == losses.min()
+
+
+def test_samples_held_out_are_those_of_the_seed_whatever_the_chunks():
+    first = rnla.algorithms.samples.held_rows(10**6, 3, 4, 0.001, 7)
+    assert first.size == 1000
+    assert np.array_equal(first, rnla.algorithms.samples.held_rows(10**6, 3, 4, 1000, 7))
+    assert not np.array_equal(first, rnla.algorithms.samples.held_rows(10**6, 3, 4, 1000, 8))
+    assert first.size == np.unique(first).size
+    halves = (first < 5 * 10**5).sum()
+    assert abs(halves - 500) <= 5 * np.sqrt(1000 / 4)
+
+
+BAD = {
+    "labels beyond the outputs": (lambda X, y: fitted(X, y + 1), RequestError, "label .* is 3.*0..2"),
+    "labels below zero": (lambda X, y: fitted(X, y - 1), RequestError, "label .* is -1"),
+    "labels that are no integers": (lambda X, y: fitted(X, y + 0.5), RequestError, "whole numbers"),
+    "labels that are no signs": (lambda X, y: fitted(X, y, loss="hinge", outputs=1), RequestError, "-1 or 1"),
+    "one output for classes": (lambda X, y: fitted(X, y * 0, outputs=1), RequestError, "at least 2"),
+    "NaN among targets": (
+        lambda X, y: fitted(X, np.where(np.arange(len(y)) == 77, np.nan, 1.0), loss="square", outputs=1),
+        NonFiniteError, "target 77",
+    ),
+    "targets of another length": (lambda X, y: fitted(X, y[:-1]), RequestError, "500 rows and y 499"),
+    "targets of another width": (lambda X, y: fitted(X, y, loss="square"), RequestError, "1 columns.*3 numbers"),
+    "widths that do not fit": (
+        lambda X, y: rnla.nn.train(rnla.nn.Network((N + 1, 3)), X, y), RequestError, "takes 10 inputs and X has 9",
+    ),
+    "a batch larger than the data": (lambda X, y: fitted(X, y, batch=501), RequestError, "batch=501 .* 450 samples"),
+    "batches of all replicas": (lambda X, y: fitted(X, y, batch=200, replicas=3), RequestError, "3 replicas"),
+    "an empty split": (lambda X, y: fitted(X, y, validation=0.0001), RequestError, "holds none out"),
+    "all held out": (lambda X, y: fitted(X, y, validation=500), RequestError, "less than the 500"),
+    "no share": (lambda X, y: fitted(X, y, validation=1.0), RequestError, "0 <= share < 1"),
+    "an unknown loss": (lambda X, y: fitted(X, y, loss="log"), RequestError, "square, cross-entropy, hinge"),
+    "an unknown optimizer": (lambda X, y: fitted(X, y, optimizer="lbfgs"), RequestError, "sgd, nesterov, adam"),
+    "an unknown sampling": (lambda X, y: fitted(X, y, sampling="all"), RequestError, "permutation"),
+    "no learning rate": (lambda X, y: fitted(X, y, learning_rate=0), RequestError, "positive"),
+    "no network": (lambda *given: rnla.nn.train("net", *given), RequestError, "rnla.nn.Network"),
+    "rows that are weighted": (
+        lambda X, y: fitted(rnla.open(X).weighted(rows=np.ones(len(y))), y), RequestError, "rows are weighted",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_cannot_be_right_is_refused(case):
+    action, kind, words = BAD[case]
+    with pytest.raises(kind, match=words):
+        action(*samples())
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("held", [0, 0.1])
+def test_nan_in_one_sample_is_located(tmp_path, held):
+    X, y = samples()
+    X[321, 4] = np.nan
+    zarr.create_array(str(tmp_path / "X"), data=X, chunks=(50, N))
+    with pytest.raises(NonFiniteError, match=r"X: key c/6/0, chunk \(6, 0\).*\(321, 4\)"):
+        fitted(tmp_path / "X", y, validation=held)
+
+
+@pytest.mark.parametrize("options", [{}, {"replicas": 2, "local_steps": 1}, {"replicas": 2, "local_steps": 3}])
+def test_descent_that_diverges_says_so_and_keeps_the_last_finite_network(options):
+    X, y = samples()
+    with pytest.raises(
+        DivergedError, match=r"diverged in epoch .* by step .*learning rate of 1e.06; take a smaller"
+    ) as caught:
+        fitted(X * 100, np.eye(CLASSES)[y], loss="square", learning_rate=1e6, **options)
+    assert np.isfinite(caught.value.trained.parameters).all()
+    assert caught.value.exit_code == 3
+
+
+def test_a_store_that_loses_a_chunk_while_training_is_told(tmp_path):
+    X, y = samples()
+    zarr.create_array(str(tmp_path / "X"), data=X, chunks=(50, N))
+    (tmp_path / "X" / "c" / "3" / "0").unlink()
+    with pytest.raises(StoreError, match="chunk is missing"):
+        fitted(tmp_path / "X", y)
+
+
+def test_sparse_matrices_are_trained_on_as_they_are():
+    X, y = samples()
+    X = X * (X > 0.5)
+    kept = scipy.sparse.csr_array(X)
+    assert bits(fitted(kept, y)) == bits(fitted(X, y))
