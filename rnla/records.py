@@ -14,11 +14,20 @@ from rnla.algorithms.bases import COMPARED, CURVES, BasesCertificate
 from rnla.algorithms.planning import Plan
 from rnla.algorithms.results import Certificate, Cost
 from rnla.algorithms.sample_certificates import NormsCertificate, PairsCertificate, ProductCertificate
+from rnla.algorithms.trained import PredictionCertificate, TrainingCertificate
 from rnla.sweeps.matrix import Matrix
 
 FORMAT = 1
 PER_MODE = ("lower", "upper", "residuals", "resolved")
-Proof = Certificate | BasesCertificate | NormsCertificate | ProductCertificate | PairsCertificate
+Proof = (
+    Certificate
+    | BasesCertificate
+    | NormsCertificate
+    | ProductCertificate
+    | PairsCertificate
+    | TrainingCertificate
+    | PredictionCertificate
+)
 
 
 def versions() -> dict[str, str]:

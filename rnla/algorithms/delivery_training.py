@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
+import numpy as np
+
+from rnla.algorithms.delivery import Named
+from rnla.algorithms.network import Network
 from rnla.algorithms.results import Cost
 from rnla.algorithms.samples import Prepared
 from rnla.algorithms.trained import Trained, TrainingCertificate, history_of
-from rnla.algorithms.training import Training
+from rnla.algorithms.training import HeldOut, Training
 from rnla.arrays import Array
+from rnla.kernels.layers import decided
 
 
 def certificate_of(found: Training, made: Prepared) -> TrainingCertificate:
@@ -34,6 +41,43 @@ def certificate_of(found: Training, made: Prepared) -> TrainingCertificate:
         rounds=found.rounds,
         samples_per_second=found.samples / found.seconds if found.seconds > 0 else 0.0,
     )
+
+
+def network_arrays(found: Training, made: Prepared, loss: str) -> Named:
+    """The layers, the view in which samples are seen, the history, and what was taken for what among those held out."""
+    arrays: Named = {}
+    for number, layer in enumerate(found.network.layers, 1):
+        ends = f"layer_{number - 1}" if number > 1 else "input", f"layer_{number}"
+        arrays[f"weights_{number}"] = (np.array(layer.W), ends)
+        arrays[f"biases_{number}"] = (np.array(layer.b), ends[1:])
+    transform = made.samples.transform
+    for name, vector in (("centre", transform.centre), ("scale", transform.scale)):
+        if vector is not None:
+            arrays[name] = (vector, ("input",))
+    arrays |= {name: (values, ("epoch",)) for name, values in history_of(found.history).items()}
+    if made.held_out is not None and loss != "square":
+        arrays["confusion"] = (confusion(found.network, made.held_out, loss), ("true_class", "decided_class"))
+    return arrays
+
+
+def confusion(network: Network, held: HeldOut, loss: str) -> Array:
+    """How many samples held out of each class were taken for each: (c, c)."""
+    taken, classes = decided(loss, network(held.X)), max(2, network.widths[-1])
+    known = held.y
+    if network.widths[-1] == 1:  # -1 and 1
+        taken, known = (taken > 0).astype(int), (known > 0).astype(int)
+    found = np.zeros((classes, classes), np.int64)
+    np.add.at(found, (known, taken), 1)
+    return found
+
+
+def network_of(arrays: Mapping[str, Any], seed: int) -> Network:
+    """The network of a stored result."""
+    count = sum(name.startswith("weights_") for name in arrays)
+    layers = [(np.asarray(arrays[f"weights_{k}"]), np.asarray(arrays[f"biases_{k}"])) for k in range(1, count + 1)]
+    widths = (layers[0][0].shape[0], *(len(b) for _, b in layers))
+    flat = np.concatenate([part.reshape(-1) for layer in layers for part in layer])
+    return Network(widths, dtype=flat.dtype, seed=seed, parameters=flat)
 
 
 def trained_of(found: Training, made: Prepared, cost: Cost) -> Trained:

@@ -51,6 +51,25 @@ class TrainingCertificate(Certified):
 
 
 @dataclass(frozen=True, repr=False)
+class PredictionCertificate(Certified):
+    """What was evaluated."""
+
+    network: str  # place of the result that holds it
+    parameters: str  # hash of its parameters
+    outputs: int
+
+    @property
+    def status(self) -> str:
+        """'ok'."""
+        return "ok"
+
+    @property
+    def summary(self) -> list[tuple[str, str]]:
+        """Names and values, as they are printed."""
+        return [("network", f"{self.network}, parameters {self.parameters}"), ("status", self.status)]
+
+
+@dataclass(frozen=True, repr=False)
 class Trained:
     """A network and how it was trained."""
 

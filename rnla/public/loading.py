@@ -12,6 +12,7 @@ import numpy as np
 import scipy.sparse
 
 from rnla.algorithms.delivery_samples import DRAWN
+from rnla.algorithms.delivery_training import network_of
 from rnla.algorithms.draws import Draws
 from rnla.algorithms.labels import side
 from rnla.algorithms.lines import CUR, ID
@@ -20,6 +21,8 @@ from rnla.algorithms.results import PCA, SVD, Cost
 from rnla.algorithms.sample_certificates import PairsCertificate, ProductCertificate
 from rnla.algorithms.sampled_product import SampledProduct
 from rnla.algorithms.similarity import Similar
+from rnla.algorithms.trained import Trained, TrainingCertificate
+from rnla.algorithms.training import COLUMNS
 from rnla.arrays import DType
 from rnla.checks import path as checked_path
 from rnla.errors import StoreError
@@ -37,14 +40,14 @@ class Parts(NamedTuple):
 
 
 LABELLED = SVD | PCA | CUR | ID | Norms | Similar
-Loaded = SVD | PCA | CUR | ID | Norms | SampledProduct | Similar
+Loaded = SVD | PCA | CUR | ID | Norms | SampledProduct | Similar | Trained
 
 
 def load(path: str | os.PathLike[str]) -> Loaded:
     """A published result as the function that makes it returns it; tall arrays are Dask arrays over the store.
 
-    `SVD`, `PCA`, `CUR`, `ID`, `Norms`, `SampledProduct` or `Similar`, by the pipeline that made it. Names and
-    coordinates of a labelled matrix come with it where xarray is installed.
+    `SVD`, `PCA`, `CUR`, `ID`, `Norms`, `SampledProduct`, `Similar` or `Trained`, by the pipeline that made it. Names
+    and coordinates of a labelled matrix come with it where xarray is installed.
     """
     from rnla.store.publishing import local_target
     from rnla.store.results import read_result
@@ -146,6 +149,15 @@ def _similar(found: Parts) -> Similar:
     return Similar(first, second, cosine, proof.threshold, proof.missed, cost, None, proof.sketch_rows, record)
 
 
+def _trained(found: Parts) -> Trained:
+    arrays, cost, record = found
+    proof = TrainingCertificate(**{name: value for name, value in record["certificate"].items() if name != "status"})
+    history = {name: arrays[name] for name in COLUMNS}
+    network = network_of(arrays, record["config"].get("seed", 0))
+    centre, scale = arrays.get("centre"), arrays.get("scale")
+    return Trained(network, history, proof.stopped_at, cost, proof, centre, scale, None, record)
+
+
 LOADERS: dict[str, Callable[[Parts], Any]] = {
     "svd": _svd,
     "pca": _pca,
@@ -154,6 +166,7 @@ LOADERS: dict[str, Callable[[Parts], Any]] = {
     "column-norms": _norms,
     "sampled-product": _product,
     "similarity": _similar,
+    "train": _trained,
 }
 
 

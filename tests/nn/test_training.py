@@ -77,7 +77,7 @@ def test_training_is_descent_as_it_is_written_out():
     assert sorted(order.drawn(2, 0, None, len(X))[0]) == list(range(len(X)))
 
 
-@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.usefixtures("small_blocks", "small_panels")
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_any_backend_gives_the_same_bits_and_is_read_as_often_as_stated(tmp_path, backend):
     X, y = samples()

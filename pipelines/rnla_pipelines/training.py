@@ -1,0 +1,172 @@
+"""The `train` pipeline: a ReLU network fitted to a stored matrix and its targets, with early stopping."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from rnla.algorithms.delivery_training import certificate_of, network_arrays
+from rnla.algorithms.forecasts import Machine
+from rnla.algorithms.network import Network
+from rnla.algorithms.planning import Plan
+from rnla.algorithms.planning_training import plan_training
+from rnla.algorithms.regime import checked_regime
+from rnla.algorithms.samples import held_rows, prepared
+from rnla.algorithms.training import Descent, Regime, trained
+from rnla.arrays import Array
+from rnla.cluster.resources import Resources
+from rnla.errors import ConfigError, RequestError
+from rnla.jobs.pipelines import Delivered, Pipeline, Place
+from rnla.opening import open_column
+from rnla.sweeps.matrix import Matrix
+
+LENGTH = 8.0  # mean length of a standardised sample, at most: learning rates then fit any number of columns
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Options of `train`."""
+
+    outputs: int = field(metadata={"help": "classes, or numbers in a target"})
+    labels: str | None = field(default=None, metadata={"help": "Zarr array of targets, one for each row"})
+    label_column: int | None = field(default=None, metadata={"help": "or the column of the matrix that holds them"})
+    hidden: str = field(default="64", metadata={"help": "widths of hidden layers, such as 128,64; empty for none"})
+    loss: Literal["cross-entropy", "hinge", "square"] = field(default="cross-entropy", metadata={"help": "loss"})
+    optimizer: Literal["sgd", "nesterov", "adam"] = field(default="sgd", metadata={"help": "kind of step"})
+    learning_rate: float = field(default=0.1, metadata={"help": "size of a step"})
+    momentum: float = field(default=0.9, metadata={"help": "of sgd and nesterov"})
+    batch: int = field(default=64, metadata={"help": "samples of a step, for each replica"})
+    epochs: int = field(default=15, metadata={"help": "how often all samples are taken, at most"})
+    sampling: Literal["permutation", "replacement", "norm-squared"] = field(
+        default="permutation", metadata={"help": "how samples are drawn"}
+    )
+    replicas: int = field(default=1, metadata={"help": "copies that descend side by side"})
+    local_steps: int | None = field(default=None, metadata={"help": "steps between averages; without it, about 1 s"})
+    validation: float = field(default=0.1, metadata={"help": "share of the samples that is held out"})
+    patience: int | None = field(default=None, metadata={"help": "epochs without a lower loss before it stops"})
+    schedule: Literal["constant", "1/k", "cosine"] = field(default="constant", metadata={"help": "of learning rates"})
+    warmup: int = field(default=0, metadata={"help": "steps over which the learning rate grows"})
+    weight_decay: float = field(default=0.0, metadata={"help": "pull of parameters towards zero"})
+    clip: float | None = field(default=None, metadata={"help": "largest norm of a gradient"})
+    averaging: bool = field(default=False, metadata={"help": "mean of the parameters over the second half"})
+    outer_momentum: float = field(default=0.0, metadata={"help": "of the step towards the replicas' mean"})
+    outer_rate: float = field(default=1.0, metadata={"help": "of the same"})
+    standardise: bool = field(default=True, metadata={"help": "centre and scale columns"})
+    precision: Literal["float32", "float64"] = field(default="float32", metadata={"help": "of the network"})
+    seed: int = field(default=0, metadata={"help": "of initial weights, of the order, of what is held out"})
+    missing: Literal["error", "mask", "impute-mean"] = field(
+        default="error", metadata={"help": "NaN and infinity: stop, count as zero, or take the column's mean"}
+    )
+    allow_missing: bool = field(default=False, metadata={"help": "read absent chunks as the store's fill value"})
+
+
+def view(A: Matrix, config: TrainConfig) -> Matrix:
+    """The matrix as it is; refuses options that cannot be right."""
+    if (config.labels is None) == (config.label_column is None):
+        msg = "give labels, the place of the targets, or label_column, the column of the matrix that holds them"
+        raise ConfigError(msg)
+    if config.label_column is not None and not 0 <= config.label_column < A.shape[1]:
+        msg = f"label_column={config.label_column} must lie in 0..{A.shape[1] - 1}"
+        raise RequestError(msg)
+    regime(features(A, config), config)
+    return A
+
+
+def features(A: Matrix, config: TrainConfig) -> Matrix:
+    """The columns that are no label, standardised as configured."""
+    if config.label_column is not None:
+        A = A.subset(columns=np.delete(np.arange(A.shape[1]), config.label_column))
+    return standardised(A) if config.standardise else A
+
+
+def standardised(A: Matrix) -> Matrix:
+    """Columns centred and scaled, so that samples have a mean length of 8 at most."""
+    n = A.shape[1]
+    return A.centred().scaled().weighted(columns=np.full(n, min(1.0, LENGTH / math.sqrt(n))))
+
+
+def network(A: Matrix, config: TrainConfig) -> Network:
+    """Where descent starts."""
+    try:
+        hidden = tuple(int(width) for width in config.hidden.replace(",", " ").split())
+    except ValueError:
+        msg = f"hidden={config.hidden!r} must be widths of layers, such as 128,64"
+        raise ConfigError(msg) from None
+    return Network((A.shape[1], *hidden, config.outputs), dtype=config.precision, seed=config.seed)
+
+
+def held(A: Matrix, config: TrainConfig) -> Array:
+    """Rows held out."""
+    itemsize = np.dtype(config.precision).itemsize
+    return held_rows(A.shape[0], A.shape[1], itemsize, config.validation, config.seed)
+
+
+def regime(A: Matrix, config: TrainConfig) -> Regime:
+    """The options as a checked regime."""
+    return checked_regime(
+        network(A, config),
+        A.shape[0] - held(A, config).size,
+        loss=config.loss,
+        optimizer=config.optimizer,
+        learning_rate=config.learning_rate,
+        momentum=config.momentum,
+        batch=config.batch,
+        epochs=config.epochs,
+        replicas=config.replicas,
+        local_steps=config.local_steps,
+        patience=config.patience,
+        weight_decay=config.weight_decay,
+        clip=config.clip,
+        schedule=config.schedule,
+        warmup=config.warmup,
+        averaging=config.averaging,
+        outer_momentum=config.outer_momentum,
+        outer_rate=config.outer_rate,
+    )
+
+
+def others(A: Matrix, config: TrainConfig) -> dict[str, Matrix]:
+    """The targets."""
+    if config.labels is None:
+        return {"labels": A.subset(columns=[config.label_column])}
+    return {"labels": open_column(config.labels, allow_missing=config.allow_missing)}
+
+
+def planned(A: Matrix, config: TrainConfig, found: Resources) -> Plan:
+    """What it will cost."""
+    X = features(A, config)
+    machine = Machine(found.threads, found.base_bytes)
+    return plan_training(X, network(X, config), regime(X, config), held(X, config), machine)
+
+
+def run(A: Matrix, config: TrainConfig, place: Place) -> Delivered:
+    """Rounds of descent, kept one by one."""
+    X = features(A, config)
+    start, asked = network(X, config), regime(X, config)
+    made = prepared(
+        X,
+        place.others["labels"],
+        start,
+        config.loss,
+        held=held(X, config),
+        sampling=config.sampling,
+        seed=config.seed,
+        epochs=config.epochs,
+    )
+    found = trained(Descent(start, made.samples, made.held_out, asked, X), place.checkpoints)
+    return Delivered(network_arrays(found, made, config.loss), certificate_of(found, made), config.optimizer)
+
+
+pipeline = Pipeline(
+    name="train",
+    summary="A ReLU network fitted to a matrix and its targets by stochastic gradient descent.",
+    config=TrainConfig,
+    view=view,
+    plan=planned,
+    run=run,
+    tall={},
+    others=others,
+)

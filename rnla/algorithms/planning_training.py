@@ -1,0 +1,119 @@
+"""What training and prediction will cost: reads, flops, memory, rounds. Only metadata is looked at."""
+
+from __future__ import annotations
+
+from rnla.algorithms.forecasts import MARGIN_BYTES, Machine, sweep_bytes
+from rnla.algorithms.network import Network
+from rnla.algorithms.planning import Plan
+from rnla.algorithms.regime import flops_of
+from rnla.algorithms.samples import sizes
+from rnla.algorithms.training import COLUMNS, EVALUATED_ROWS, Regime
+from rnla.arrays import Array
+from rnla.sweeps.matrix import Matrix
+from rnla.sweeps.minibatches import READERS, Order
+
+SCHEDULING = (0.03, 0.08)  # seconds of a task's round trip through Dask's scheduler
+SECOND_FLOPS = 3e10  # of one core, about
+
+
+def plan_training(A: Matrix, network: Network, regime: Regime, held: Array, machine: Machine) -> Plan:
+    """Epochs of descent; the first sweep besides."""
+    (m, n), geometry = A.shape, A.geometry
+    order = Order(m, A.source.dtype.itemsize * n, 0, "permutation", held)
+    epochs_read = 1 if order.buffers == 1 else regime.epochs
+    passes = geometry.reads + epochs_read
+    rounds, _ = sizes(order.taken, regime.batch, regime.replicas, regime.local_steps)
+    item, p = network.dtype.itemsize, network.parameters.size
+    here = min(regime.replicas, machine.threads)  # replicas at work in one process
+    buffers = min(1 + here, order.buffers) * order.buffer_rows * (order.row_bytes + 8 * max(1, network.widths[-1]))
+    blocks = READERS * (order.block_rows * (2 * order.row_bytes) + int(getattr(A.source, "transient_bytes", 0)))
+    draws = here * 3 * 8 * order.buffer_rows
+    vectors = (3 + regime.rule.moments) * p * item
+    rooms = 3 * max(regime.batch, EVALUATED_ROWS) * sum(network.widths) * item
+    states = p * item * (4 + 2 * regime.rule.moments + 2 * regime.replicas) + 8 * p * (2 + 2 * bool(regime.averaging))
+    kept = held.size * (2 * n * item + 16)
+    training = buffers + blocks + draws + here * (vectors + rooms) + states + kept
+    peak = (
+        machine.base_bytes
+        + MARGIN_BYTES
+        + max(training, sweep_bytes(A, machine.threads, joined=4, rowwise=0, copies=3) + kept)
+    )
+    work = regime.local_steps * regime.batch * 6.0 * p / SECOND_FLOPS
+    low, high = (cost / (cost + work) for cost in SCHEDULING)
+    batches = f"batches of {regime.batch:,}"
+    if regime.replicas > 1:
+        batches += f" in each of {regime.replicas} replicas"
+    return Plan(
+        pipeline="train",
+        method=f"{regime.rule.optimizer}, {batches}",
+        why=f"{rounds:,} rounds an epoch of {regime.local_steps:,} steps between averages and checkpoints; "
+        f"on a cluster about {low:.0%} to {high:.0%} of the time goes into scheduling",
+        transposed=False,
+        shape=A.shape,
+        dtype=str(A.source.dtype),
+        precision=str(network.dtype),
+        width=regime.batch,
+        sweeps=rounds * regime.epochs,
+        passes=passes,
+        bytes_read=passes * geometry.bytes,
+        flops=flops_of(network, order.taken, regime.epochs),
+        tasks=rounds * regime.epochs * (regime.replicas + 1),
+        tasks_per_sweep=regime.replicas + 1,
+        spans=regime.replicas,
+        panel_rows=order.block_rows,
+        panel_bytes=order.block_rows * order.row_bytes,
+        threads=machine.threads,
+        base_bytes=machine.base_bytes,
+        peak_bytes=int(peak),
+        output_bytes=p * item + 8 * len(COLUMNS) * regime.epochs + 16 * n,
+        scratch_bytes=0,
+        state_bytes=int(p * item * (2 + regime.rule.moments + bool(regime.outer_momentum)) + 8 * p * regime.averaging
+                        + 8 * len(COLUMNS) * regime.epochs),
+        notes=notes(order, regime),
+    )  # fmt: skip
+
+
+def notes(order: Order, regime: Regime) -> tuple[str, ...]:
+    """What the plan cannot know, or what is worth knowing."""
+    found = []
+    if order.buffers == 1:
+        found.append("the data fits into one buffer: it is read once for all epochs, and once before")
+    else:
+        found.append(
+            f"{order.buffers:,} buffers of {order.buffer_rows:,} rows; a cluster's workers each read their own"
+        )
+    if regime.patience is not None:
+        found.append("fewer epochs if patience ends it")
+    return tuple(found)
+
+
+def plan_prediction(A: Matrix, network: Network, machine: Machine) -> Plan:
+    """F at each row: one read."""
+    m, item, outputs = A.shape[0], network.dtype.itemsize, network.widths[-1]
+    rows = min(A.geometry.panel_rows, m)
+    peak = sweep_bytes(A.astype(network.dtype), machine.threads, joined=0, rowwise=outputs, copies=3)
+    peak += machine.threads * 4 * rows * sum(network.widths[1:]) * item + 2 * network.parameters.size * item
+    return Plan(
+        pipeline="predict",
+        method="one read",
+        why="the network is evaluated panel by panel",
+        transposed=False,
+        shape=A.shape,
+        dtype=str(A.source.dtype),
+        precision=str(network.dtype),
+        width=outputs,
+        sweeps=1,
+        passes=A.geometry.reads,
+        bytes_read=A.geometry.reads * A.geometry.bytes,
+        flops=2.0 * m * network.parameters.size,
+        tasks=A.geometry.tasks(),
+        tasks_per_sweep=A.geometry.tasks(),
+        spans=len(A.geometry.spans()),
+        panel_rows=A.geometry.panel_rows,
+        panel_bytes=A.geometry.panel_bytes,
+        threads=machine.threads,
+        base_bytes=machine.base_bytes,
+        peak_bytes=int(machine.base_bytes + MARGIN_BYTES + peak),
+        output_bytes=A.geometry.filled(m) * outputs * item,
+        scratch_bytes=0,
+    )
