@@ -26,6 +26,9 @@ def told_shortly(record: Mapping[str, Any]) -> str:
         return f", relative error {error:.3g}"
     if (error := proof.get("expected_relative_error")) is not None:
         return f", expected relative error {error:.3g}"
+    if "stopped_at" in proof:
+        held = proof["validation_loss"]
+        return f", loss {_seen(proof, '')}" + ("" if held is None else f", held out {_seen(proof, 'validation_')}")
     return f", {counted(proof['pairs'], 'pair')}" if "missed" in proof else ""
 
 
@@ -89,12 +92,40 @@ def _told_norms(proof: Mapping[str, Any], _record: Mapping[str, Any]) -> Rows:
     return [("norm", f"||A||_F = {_number(proof['frobenius_norm'])}"), ("squared norms", how)]
 
 
+def _seen(proof: Mapping[str, Any], of: str) -> str:
+    """A loss, and the share that was decided rightly."""
+    right = proof[f"{of}accuracy"]
+    return f"{proof[f'{of}loss']:.4g}" + ("" if right is None else f" ({right:.2%} right)")
+
+
+def _told_training(proof: Mapping[str, Any], _record: Mapping[str, Any]) -> Rows:
+    held = [] if proof["validation_loss"] is None else [
+        ("held out", f"loss {_seen(proof, 'validation_')} of {counted(proof['held_out'], 'sample')}")
+    ]  # fmt: skip
+    early = ", stopped early" if proof["stopped_early"] else ""
+    return [
+        ("loss", f"{_seen(proof, '')} in the last epoch"),
+        *held,
+        ("epochs", f"{proof['epochs']}{early}; the parameters are those of epoch {proof['stopped_at']}"),
+        ("steps", f"{proof['steps']:,} in {counted(proof['rounds'], 'round')}"),
+        ("speed", f"{proof['samples_per_second']:,.0f} samples/s"),
+    ]
+
+
+def _told_prediction(proof: Mapping[str, Any], _record: Mapping[str, Any]) -> Rows:
+    return [
+        ("network", f"{proof['network']} of {counted(proof['outputs'], 'output')}, parameters {proof['parameters']}")
+    ]
+
+
 _KINDS = {  # what only this kind has
     "spectral_bound": _told_factors,
     "column_error": _told_lines,
     "expected_error_bound": _told_product,
     "missed": _told_pairs,
     "exact": _told_norms,
+    "stopped_at": _told_training,
+    "network": _told_prediction,
 }
 
 

@@ -116,4 +116,22 @@ def _strips(stored: Any) -> Iterator[tuple[int, Any]]:
         yield start, stored.read(slice(start, min(start + STRIP_ROWS, n)), slice(0, 1))[:, 0]
 
 
-_KINDS = {"columns": _lines, "cosine": _pairs, "counts": _draws, "column_norms": _norms}  # array that only it has
+def _epochs(found: Result, count: int) -> Listing:
+    """Losses of the epochs, evenly spread where there are many."""
+    arrays = found.arrays
+    epochs = len(arrays["loss"])
+    step = -(-epochs // count)
+    shown = sorted({*range(0, epochs, step), epochs - 1})
+    names = ("loss", "accuracy", "validation_loss", "validation_accuracy", "learning_rate")
+    kept = [name for name in names if not all(value != value for value in arrays[name])]  # noqa: PLR0124 - NaN
+    rows = [{"epoch": i + 1, **{name: float(arrays[name][i]) for name in kept}} for i in shown]
+    return Listing("epochs", rows, len(rows), ("loss of the epochs", arrays["loss"].tolist()))
+
+
+_KINDS = {
+    "columns": _lines,
+    "cosine": _pairs,
+    "counts": _draws,
+    "column_norms": _norms,
+    "loss": _epochs,
+}  # array that only it has

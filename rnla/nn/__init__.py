@@ -8,9 +8,12 @@ if TYPE_CHECKING:
     from rnla.algorithms.network import Network
     from rnla.algorithms.trained import Trained, TrainingCertificate
     from rnla.nn.autodiff import gradient, value_and_gradient
+    from rnla.nn.estimators import Classifier, Regressor
     from rnla.nn.training import predict, train
 
 _HOMES = {
+    "Classifier": "rnla.nn.estimators",
+    "Regressor": "rnla.nn.estimators",
     "Network": "rnla.algorithms.network",
     "Trained": "rnla.algorithms.trained",
     "TrainingCertificate": "rnla.algorithms.trained",
@@ -20,7 +23,17 @@ _HOMES = {
     "value_and_gradient": "rnla.nn.autodiff",
 }
 
-__all__ = ["Network", "Trained", "TrainingCertificate", "gradient", "predict", "train", "value_and_gradient"]
+__all__ = [
+    "Classifier",
+    "Network",
+    "Regressor",
+    "Trained",
+    "TrainingCertificate",
+    "gradient",
+    "predict",
+    "train",
+    "value_and_gradient",
+]
 
 
 def __getattr__(name: str) -> Any:
