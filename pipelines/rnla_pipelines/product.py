@@ -99,7 +99,7 @@ def run(A: Matrix, config: ProductConfig, place: Place) -> Delivered:
     asked = request(A, B, config)
     found = sampled(A, B, asked, place.workspace, place.checkpoints)
     proof = certified(found.estimates, found.draws, asked.tolerance, found.needed)
-    how = "with" if config.replace else "without"
+    how = "with" if found.draws.replace else "without"
     return Delivered(product_arrays(found.draws), proof, f"{config.weights} weights, {how} replacement")
 
 

@@ -141,6 +141,9 @@ def _compared(proof: BasesCertificate, known: Spectrum, k: int) -> BasesCertific
     attained = np.sqrt(np.maximum(1.0 - np.cumsum([0.0, *(known.s / norm) ** 2]), 0.0))
     least = float(np.sqrt(max(1.0 - float(np.sum((known.upper[:k] / norm) ** 2)), 0.0))) * norm
     taken = min(k, known.s.size)
+    # what singular values beyond the k-th are at least is left by any matrix of rank k, too
+    beyond = float(np.sum((known.s[k:] / norm) ** 2)) * (1 - 8 * known.eps)
+    least = max(least, float(np.sqrt(max(beyond, 0.0))) * norm)
     # s_i is a singular value of A X for an orthonormal X, so at most sigma_i, but for rounding: s_i^2 (1 - 2 eps) is
     rounding = energy_rounding(1.0, EPS) + 2 * known.eps * float(np.sum((known.s[:taken] / norm) ** 2))
     sure = least > proof.rounding_floor

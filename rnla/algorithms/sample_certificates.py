@@ -40,7 +40,7 @@ class ProductCertificate(Certified):
     expected_error: float  # (E||A B - C||_F^2)^1/2
     expected_error_bound: float | None  # it is at most this, whatever ||A B||_F; None: one draw, without replacement
     measured_error: float | None  # of this draw, by probes; None: they do not measure it (see docs/sampling.md)
-    norm_estimate: float  # of ||A B||_F
+    norm_estimate: float | None  # of ||A B||_F; None: without probes, few draws do not tell
     expected_relative_error: float | None  # over ||A B||_F; None where the norm is not known
     terms: int  # N, of which so many are drawn
     draws: int
@@ -60,7 +60,7 @@ class ProductCertificate(Certified):
     @property
     def measured_relative_error(self) -> float | None:
         """The error of this draw over ||A B||_F."""
-        if self.measured_error is None or self.norm_estimate == 0:
+        if self.measured_error is None or not self.norm_estimate:
             return None
         return self.measured_error / self.norm_estimate
 
@@ -70,8 +70,9 @@ class ProductCertificate(Certified):
         relative, measured = self.expected_relative_error, self.measured_relative_error
         bound = "none" if self.expected_error_bound is None else f"{self.expected_error_bound:.6g}"
         known = "not known" if relative is None else f"{relative:.4g}"
+        norm = f"= {self.norm_estimate:.6g}, estimated" if self.norm_estimate is not None else "(not known either)"
         return [
-            ("expected relative error", f"{known}  of ||A B||_F = {self.norm_estimate:.6g}, estimated"),
+            ("expected relative error", f"{known}  of ||A B||_F {norm}"),
             ("expected error at most", f"{bound}  whatever ||A B||_F"),
             ("of this draw, by probes", "not measured" if measured is None else f"{measured:.4g}"),
             ("draws", f"{self.draws:,} of {self.terms:,}, {self.different:,} different"),

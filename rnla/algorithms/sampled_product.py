@@ -27,7 +27,7 @@ def certified(known: Estimates, draws: Draws, tolerance: float | None, needed: i
         expected_error=known.length(known.expected),
         expected_error_bound=known.length(known.bound) if math.isfinite(known.bound) else None,
         measured_error=None if known.measured is None else known.length(known.measured),
-        norm_estimate=known.length(known.energy),
+        norm_estimate=known.length(known.energy) if known.sure else None,
         expected_relative_error=relative,
         terms=draws.size,
         draws=draws.count,
@@ -81,13 +81,13 @@ class SampledProduct:
         return None if self.certificate.measured_error is None else self.certificate.measured_error**2
 
     @property
-    def norm_estimate(self) -> float:
-        """Of ||A B||_F."""
+    def norm_estimate(self) -> float | None:
+        """Of ||A B||_F; None where norms that were kept came without probes and so few draws do not tell."""
         return self.certificate.norm_estimate
 
     @property
     def relative_error(self) -> float:
-        """(E||A B - value||_F^2)^1/2 / ||A B||_F, the norm as it is estimated; infinite where that is 0."""
+        """(E||A B - value||_F^2)^1/2 / ||A B||_F, the norm as it is estimated; infinite where it is 0 or not known."""
         relative = self.certificate.expected_relative_error
         return math.inf if relative is None else relative
 

@@ -51,6 +51,9 @@ MOST_DRAWS = 8192  # that "auto" takes
 # draws are counted before the product is known, by the least ||A B||_F^2 that so many probes leave likely (97.5 % when
 # A B has rank one, more otherwise): the estimate is revised afterwards
 LIKELY = PROBES / (2.0 * float(scipy.special.gammaincinv(PROBES / 2, 0.975)))
+# ||C||_F^2 deviates from its mean by about 2 ||A B|| ||A B - C||: without probes it tells ||A B||_F^2 to a third where
+# the error is at most a sixth of it, and otherwise nothing
+NEAR = 1.0 / 36.0
 STRIP_BYTES = 32 << 20  # of a chunk of the value
 LEAST_STRIP = 64  # columns of one
 
@@ -81,6 +84,7 @@ class Estimates(NamedTuple):
     measured: float | None  # estimate of ||A B - C||_F^2 of this draw, by probes
     power: int = 0
     others: dict[str, float] | None = None  # what is expected of as many draws by each kind of weights
+    sure: bool = True  # whether `energy` is more than noise; if not, `expected` is the bound
 
     def length(self, squared: float) -> float:
         """The root of one of the squares, in the units of A B."""
@@ -91,7 +95,7 @@ class Estimates(NamedTuple):
         """Expected error over ||A B||_F; 0 where there is none."""
         if self.expected == 0.0:
             return 0.0
-        return math.sqrt(self.expected / self.energy) if self.energy > 0 else math.inf
+        return math.sqrt(self.expected / self.energy) if self.sure and self.energy > 0 else math.inf
 
 
 class Sampled(NamedTuple):
@@ -161,15 +165,18 @@ def sampled(
         sums = spread(outer)
         guess = needed_draws(sums, None if inner.energy is None else LIKELY * inner.energy, request)
         count = min(guess or 1, MOST_DRAWS) if request.draws is None else request.draws
-        draws = drawn(outer, count, replace=request.replace, seed=request.seed)
+        # as many draws as there are terms: each of them once is exact, and no dearer
+        every = request.draws is None and (guess or 1) >= sums.terms <= MOST_DRAWS
+        count, again = (sums.terms, False) if every else (count, request.replace)
+        draws = drawn(outer, count, replace=again, seed=request.seed)
         left, right = _gathered(A, B, draws, room, twin=twin)
         factors = _Factors(A if isinstance(B.source, Resident) else B, left, right, draws)
         value, norms = factors.multiplied(inner, workspace)
     _refuse_lost(norms.value, sum(inner.powers), value.shape, A.dtype)
     estimates = _estimates(inner, outer, sums, draws, norms)
-    others = _by_other_weights(inner, estimates.energy, draws) if draws.replace else None
+    others = _by_other_weights(inner, estimates.energy, draws) if draws.replace and estimates.sure else None
     estimates = estimates._replace(power=sum(inner.powers), others=others)
-    needed = needed_draws(sums, estimates.energy, request)
+    needed = needed_draws(sums, estimates.energy if estimates.sure else None, request)
     return Sampled(value, left, right, draws, estimates, needed)
 
 
@@ -192,7 +199,7 @@ def oriented_reads(A: Matrix) -> int:
 
 def _measured(A: Matrix, B: Matrix, request: Sampling, room: Room, *, twin: bool) -> Inner:
     """Norms of both: from beside the stores if they are kept there and no probes are needed to choose the draws."""
-    if request.draws is not None:
+    if request.draws is not None and request.tolerance is None:
         left = kept(A, room.workspace, "left_norms")
         right = left if twin else kept(B.T, room.workspace, "right_norms")
         if left is not None and right is not None:
@@ -303,10 +310,12 @@ def _estimates(inner: Inner, outer: Outer, sums: Spread, draws: Draws, norms: _N
         return Estimates(0.0, 0.0, norms.value, missed)
     if draws.replace:
         energy = _energy(inner, norms, (norms.value - D / s) / (1.0 - 1.0 / s) if s > 1 else norms.value)
-        return Estimates(max(0.0, D - energy) / s, D / s, energy, missed)
+        sure = inner.energy is not None or (s > 1 and D / s <= NEAR * energy)
+        return Estimates(max(0.0, D - energy) / s if sure else D / s, D / s, energy, missed, sure=sure)
     variance = priority_variance(outer, draws)
     bound = D / (s - 1) if s > 1 else math.inf
-    return Estimates(min(variance, bound), bound, _energy(inner, norms, norms.value - variance), missed)
+    energy, expected = _energy(inner, norms, norms.value - variance), min(variance, bound)
+    return Estimates(expected, bound, energy, missed, sure=inner.energy is not None or expected <= NEAR * energy)
 
 
 def _by_other_weights(inner: Inner, energy: float, draws: Draws) -> dict[str, float]:

@@ -114,7 +114,10 @@ def checked_search(A: Matrix, threshold: Any, *, failure: Any, method: Any, seed
         _check_rows(A)
     if how == "sketch" and sketch_rows(cosine, chance) > MOST_ROWS:
         least = math.tanh(_widths(chance) / math.sqrt(MOST_ROWS - 2))
-        msg = f"threshold={cosine} is too small for a sketch of {MOST_ROWS} rows: it must be at least {least:.2g}"
+        msg = (
+            f"threshold={cosine} is too small for a sketch of {MOST_ROWS} rows: it must be at least {least:.2g}, or "
+            "take method='gram', if A^T A fits into memory"
+        )
         raise RequestError(msg)
     return Search(cosine, chance, how, seed)
 

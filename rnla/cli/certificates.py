@@ -63,7 +63,11 @@ def _crossed(record: Mapping[str, Any]) -> bool:
 
 def _told_product(proof: Mapping[str, Any], _record: Mapping[str, Any]) -> Rows:
     norm, measured, bound = proof["norm_estimate"], proof["measured_error"], proof["expected_error_bound"]
-    of_norm = f"of ||A B||_F = {_number(norm)}, estimated"
+    of_norm = (
+        f"of ||A B||_F = {_number(norm)}, estimated"
+        if norm is not None
+        else ("(neither is ||A B||_F: norms that were kept come without probes, and so few draws do not tell)")
+    )
     rows = [
         ("expected", f"relative error {_number(proof['expected_relative_error'])} {of_norm}"),
         ("bound", "none" if bound is None else f"{_number(bound)} is expected at most, whatever ||A B||_F"),
@@ -76,7 +80,10 @@ def _told_product(proof: Mapping[str, Any], _record: Mapping[str, Any]) -> Rows:
         ("draws", f"{proof['draws']:,} of {counted(proof['terms'], 'term')}, {proof['different']:,} different"),
     ]
     needed = "" if proof["needed"] is None else f" ({counted(proof['needed'], 'draw')})"
-    return [*rows, *_tolerance(proof, f"give as many draws as it needs{needed}")]
+    cure = f"give as many draws as it needs{needed}"
+    if (proof["needed"] or 0) >= proof["terms"]:
+        cure = f"take every term once, which is exact: --no-replace --draws {proof['terms']}"
+    return [*rows, *_tolerance(proof, cure)]
 
 
 def _told_pairs(proof: Mapping[str, Any], _record: Mapping[str, Any]) -> Rows:

@@ -38,6 +38,8 @@ def _lines(found: Result, _count: int) -> Listing:
     columns = _names(arrays, "column_names", arrays["columns"])
     rows = _names(arrays, "row_names", arrays.get("rows", ()))
     curves = {name: arrays[array] for name, array in _CURVES.items() if array in arrays and arrays[array].size}
+    if (found.attributes["rnla"].get("config") or {}).get("middle") == "cross":
+        curves = {"error_of_best_M" if name == "error" else name: curve for name, curve in curves.items()}
     if "M" not in arrays:  # an interpolative decomposition has one error
         curves.pop("columns_alone", None)
     table = []

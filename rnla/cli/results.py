@@ -78,12 +78,24 @@ def _shapes(found: Result) -> dict[str, list[int]]:
     return {name: list(array.shape) for name, array in sorted(held.items())}
 
 
+def _told_selectors(record: Mapping[str, Any], found: Result | None) -> list[tuple[str, str]]:
+    """What the lines of each selector leave, where they were compared."""
+    names = (record.get("certificate") or {}).get("selectors")
+    if not names or found is None:
+        return []
+    errors = dict(zip(names, found.arrays["selector_errors"][:, -1], strict=True))
+    errors[str((record.get("config") or {}).get("select"))] = found.arrays["errors"][-1]
+    told = ", ".join(f"{name} {error:.4g}" for name, error in sorted(errors.items(), key=lambda pair: pair[1]))
+    return [("selectors", f"{told} of ||A||_F, each with the best M")]
+
+
 def told_record(record: Mapping[str, Any], found: Result | None = None) -> list[tuple[str, str]]:
     """Names and values of the certificate, the cost and the input."""
     rows = _told_input(record.get("input") or {})
     for name, other in (record.get("others") or {}).items():
         rows += _told_input(other, name)
     rows += told_certificate(record)
+    rows += _told_selectors(record, found)
     resolved = found.arrays.get("resolved") if found else None
     if resolved is not None:
         rows.append(("resolved", f"{int(resolved.sum())} of {counted(len(resolved), 'mode')} to 1e-6 of their value"))

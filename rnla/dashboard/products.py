@@ -50,6 +50,13 @@ def account(result: Shown) -> Account:
     )
 
 
+def again(result: Shown) -> bool:
+    """Whether terms were drawn with replacement: not where as many draws as terms took each of them once."""
+    chances = result.arrays["probabilities"]
+    once = chances.size == result.certificate.get("draws") and bool((chances == 1).all())
+    return bool(result.config.get("replace", True)) and not once
+
+
 def relative(c: dict[str, Any], name: str) -> float | None:
     """An error of the certificate as a share of ||AB||."""
     error, norm = c.get(name), c.get("norm_estimate")
@@ -60,7 +67,7 @@ def what(result: Shown) -> str:
     """What was computed."""
     c, config = result.certificate, result.config
     left = f"the transpose of {matrix(result)}" if config.get("transposed") else matrix(result)
-    how = "with" if config.get("replace", True) else "without"
+    how = "with" if again(result) else "without"
     return (
         f"The product of {left} and {right(result)}, from <b>{counted(c.get('draws', 0), 'draw')}</b> {how} "
         f"replacement of its {c.get('terms', 0):,} terms ({c.get('different', 0):,} different), by the weights "
@@ -123,16 +130,16 @@ def against_draws(result: Shown) -> str:
     plot = error_plot(lines, marks, logarithmic("draws", draws), y, count)
     falls = (
         "falls as one over the root of the draws"
-        if result.config.get("replace", True)
+        if again(result)
         else ("falls at least as one over the root of the draws, and to zero when every term is drawn")
     )
-    again = bool(result.config.get("replace", True))
-    most = math.inf if again else int(c.get("terms") or count)  # none twice: all terms are exact
-    rows = [(percent(tol), f"{min(math.ceil(count * (expected / tol) ** 2), most):,}") for tol in TOLERANCES]
+    most = int(c.get("terms") or count)  # each of them once is exact
+    wanted = [(tol, math.ceil(count * (expected / tol) ** 2)) for tol in TOLERANCES]
+    rows = [(percent(tol), f"{need:,}" if need < most else f"{most:,}, each once") for tol, need in wanted]
     square = "; square: measured for this draw" if known(measured) else ""
     dashed = ". Dashed: expected of draws by other weights" if others else ""
     caption = f"The expected error {falls}. Disc: expected for this job{square}{dashed}."
-    table = html(Table(("expected error", "draws it needs" if again else "draws it needs at most"), rows))
+    table = html(Table(("expected error", "draws it needs" if again(result) else "draws it needs at most"), rows))
     if others:
         chosen = str(result.config.get("weights", "product"))
         same = sorted({chosen: expected, **others}.items(), key=lambda pair: pair[1])
@@ -176,9 +183,9 @@ def drawn(result: Shown) -> str:
         return "<p>Nothing was drawn: all weights are zero.</p>"
     order = np.argsort(-chances, kind="stable")
     terms = int(result.certificate.get("terms") or chances.size)
-    again = bool(result.config.get("replace", True))
-    even = (1 if again else int(result.certificate.get("draws") or chances.size)) / terms
-    y = logarithmic("probability of one draw" if again else "probability of being drawn", np.append(chances, even))
+    repeated = again(result)
+    even = (1 if repeated else int(result.certificate.get("draws") or chances.size)) / terms
+    y = logarithmic("probability of one draw" if repeated else "probability of being drawn", np.append(chances, even))
     frame = Frame(counting("drawn term, the likeliest first", chances.size), y)
     line = curve_marks(frame, Curve("", np.arange(1, chances.size + 1), chances[order], "c1"), discs=False)
     plot = frame.svg(level(frame, even, f"all alike: {number(even, 2)}", right=True) + line, "Probabilities, sorted")
@@ -186,13 +193,13 @@ def drawn(result: Shown) -> str:
         (f"{indices[i]:,}", f"{counts[i]:,}", number(float(chances[i]), 4), f"{number(float(chances[i] / even), 3)}")
         for i in order[:LISTED].tolist()
     ]
-    repeated = "some more than once" if int(np.max(counts, initial=1)) > 1 else "none twice"
+    often = "some more than once" if int(np.max(counts, initial=1)) > 1 else "none twice"
     heads = ("term", "times drawn", "probability", f"{TIMES} that of even draws")
     text = (
-        f"<p>{counted(chances.size, 'different term')} of {terms:,}, {repeated}; the largest probability is "
+        f"<p>{counted(chances.size, 'different term')} of {terms:,}, {often}; the largest probability is "
         f"{number(float(chances.max() / even), 3)} times that of even draws.</p>"
     )
-    if not again:
+    if not repeated:
         text = f"<p>{counted(chances.size, 'term')} of {terms:,}, none twice.</p>"
     return text + pair(
         figure(plot, "Terms that were drawn, the likeliest first."), f"<div>{folded(Table(heads, rows), 'Terms')}</div>"

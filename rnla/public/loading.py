@@ -128,9 +128,9 @@ def _product(found: Parts) -> SampledProduct:
     proof = ProductCertificate(**{name: value for name, value in record["certificate"].items() if name != "status"})
     indices, counts, probabilities, scales = (arrays[name] for name in DRAWN)
     threshold = float(arrays["threshold"])
-    draws = Draws(
-        indices, counts, probabilities, scales, proof.terms, proof.draws, record["config"]["replace"], threshold
-    )
+    once = indices.size == proof.draws and bool(np.all(probabilities == 1))  # as again() tells
+    again = record["config"]["replace"] and not once
+    draws = Draws(indices, counts, probabilities, scales, proof.terms, proof.draws, again, threshold)
     return SampledProduct(
         dasked(arrays["value"]),
         draws,
@@ -173,7 +173,9 @@ LOADERS: dict[str, Callable[[Parts], Any]] = {
 def as_stored(lines: Any, dtype: DType, *, sparse: bool) -> Any:
     """Columns or rows of A as A has them: of its type, and sparse (scipy.sparse, or in Dask's blocks) if it is."""
     lines = lines.astype(dtype)
-    if not sparse or scipy.sparse.issparse(lines):
+    if scipy.sparse.issparse(lines):
+        return scipy.sparse.csr_array(lines)
+    if not sparse:
         return lines
     if isinstance(lines, np.ndarray):
         return scipy.sparse.csr_array(lines)

@@ -429,3 +429,14 @@ def test_selectors_of_a_zero_matrix_and_of_one_out_of_range_are_compared():
     at = near.selectors.index("uniform")
     drawn = far.selector_errors[far.selectors.index("uniform")]
     assert drawn == pytest.approx(near.selector_errors[at], rel=1e-9)
+
+
+@pytest.mark.parametrize("options", [{}, {"passes": 2}, {"middle": "cross"}])
+def test_the_ratio_is_never_below_the_truth_nor_without_a_bound(options):
+    for seed in range(3):
+        A = with_singular_values(np.arange(1.0, 41.0)[::-1], (150, 40), seed)
+        proof = rnla.cur(A, 10, **options, seed=seed).certificate
+        best = np.sqrt(np.sum(np.linalg.svd(A, compute_uv=False)[10:] ** 2))
+        assert proof.best_lower <= best * (1 + 1e-12)
+        assert best <= proof.best_upper * (1 + 1e-12)
+        assert proof.frobenius_error / best <= proof.ratio <= 4 * proof.frobenius_error / best

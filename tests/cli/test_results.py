@@ -167,7 +167,11 @@ def test_a_product_that_misses_its_tolerance_ends_with_3(command, store, tmp_pat
     done = command("run", "sampled-product", store, *line)
     assert done.exit_code == 3
     assert "tolerance_not_met, expected relative error" in done.stderr
-    assert "NOT met: give as many draws as it needs (" in command("show", tmp_path / "r.zarr").stdout
+    page = command("show", tmp_path / "r.zarr").stdout
+    terms = rnla.load(tmp_path / "r.zarr").certificate.terms
+    assert f"NOT met: take every term once, which is exact: --no-replace --draws {terms}" in page
+    command("run", "sampled-product", store, *line[:-1], tmp_path / "s.zarr", "--no-replace", "--draws", terms)
+    assert "0.01, met" in command("show", tmp_path / "s.zarr").stdout
 
 
 def test_both_factors_of_a_product_are_told(command, store, tmp_path, matrix):

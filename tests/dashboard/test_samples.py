@@ -75,7 +75,7 @@ def test_terms_drawn_once_at_most_are_compared_with_even_chances(tmp_path):
     rows = told(page)
     assert "30 terms of 300, none twice" in text
     assert "all alike: 0.10" in text  # 30 of 300
-    assert ["0.100 %", "300"] in rows  # never more than there are
+    assert ["0.100 %", "300, each once"] in rows  # never more than there are
 
 
 def test_draws_are_listed_by_their_probability(tmp_path):
