@@ -177,6 +177,8 @@ def sampled(
     others = _by_other_weights(inner, estimates.energy, draws) if draws.replace and estimates.sure else None
     estimates = estimates._replace(power=sum(inner.powers), others=others)
     needed = needed_draws(sums, estimates.energy if estimates.sure else None, request)
+    if every and needed is not None:
+        needed = min(needed, sums.terms)
     return Sampled(value, left, right, draws, estimates, needed)
 
 

@@ -47,9 +47,9 @@ def sampled_product(  # noqa: PLR0913 - options are keywords
     A, B : Matrix, or anything that `rnla.open` takes
         m x N and N x p; B may be A.T, and is then read together with it.
     draws : int or "auto"
-        Number of draws s, 1 or more; "auto": as many as `tol` needs if the 20 probes of the norm
-        of A B overestimate it as they do once in 40 times (about twice `needed`, more where A B is nearly of rank one), at
-        most 8192; every term once where it needs as many as there are.
+        Number of draws s, 1 or more; "auto": as many as `tol` needs if the 20 probes of the norm of A B overestimate it
+        as they do once in 40 times (about twice `needed`, more where A B is nearly of rank one), at most 8192; every
+        term once where that is no more.
     replace : bool
         With replacement; or by priority sampling, which takes each term at most once, and all of them exactly when
         there are no more than s.
