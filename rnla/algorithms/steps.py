@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from rnla.arrays import Array
-from rnla.checks import one_of
+from rnla.checks import integer, one_of
 from rnla.errors import RequestError
-from rnla.kernels.layers import AXPY
+from rnla.kernels.layers import AXPY, NRM2
 
 OPTIMIZERS = ("sgd", "nesterov", "adam")
 SCHEDULES = ("constant", "1/k", "cosine")
@@ -93,10 +93,8 @@ def checked_rule(
     if limit is not None and not limit > 0:
         msg = f"clip={clip!r} must be positive, the largest norm of a gradient, or None"
         raise RequestError(msg)
-    if isinstance(warmup, bool) or not isinstance(warmup, int) or warmup < 0:
-        msg = f"warmup={warmup!r} must be a number of steps, 0 or more"
-        raise RequestError(msg)
-    return Rule(str(optimizer), rate, mu, decay, limit, str(schedule), warmup, horizon)
+    steps = integer(warmup, "warmup", least=0)
+    return Rule(str(optimizer), rate, mu, decay, limit, str(schedule), steps, horizon)
 
 
 def _number(value: Any, name: str) -> float:
@@ -140,7 +138,7 @@ def step(rule: Rule, x: Array, moments: Array, number: int, gradient: Gradient, 
 
 
 def _clip(g: Array, limit: float) -> None:
-    size = float(np.linalg.norm(g))
+    size = float(NRM2[g.dtype.char](g))  # BLAS's: in float32 the squares of what must be clipped most overflow
     if size > limit:
         g *= g.dtype.type(limit / size)
 

@@ -24,6 +24,7 @@ from rnla.errors import RequestError
 
 GEMM = {"f": scipy.linalg.blas.sgemm, "d": scipy.linalg.blas.dgemm}
 AXPY = {"f": scipy.linalg.blas.saxpy, "d": scipy.linalg.blas.daxpy}
+NRM2 = {"f": scipy.linalg.blas.snrm2, "d": scipy.linalg.blas.dnrm2}
 
 
 class Layer(NamedTuple):
@@ -175,9 +176,10 @@ def decided(kind: str, Z: Array) -> Array:
 def checked_widths(given: Any) -> tuple[int, ...]:
     """Widths of a network: inputs, hidden layers, outputs."""
     try:
-        found = tuple(int(width) for width in given if int(width) == width)
-        whole = len(found) == len(tuple(given))
-    except (TypeError, ValueError):
+        wanted = tuple(given)
+        found = tuple(int(width) for width in wanted)
+        whole = found == wanted
+    except (TypeError, ValueError, OverflowError):
         found, whole = (), False
     if not whole or len(found) < 2 or min(found) < 1:
         msg = f"widths={given!r} must be at least two integers, each 1 or more: inputs, hidden layers, outputs"

@@ -69,8 +69,8 @@ def train(  # noqa: PLR0913 - options are keywords
     epochs : int
         How often all samples are taken, at most.
     sampling : {"permutation", "replacement", "norm-squared"}
-        Every sample once an epoch in a fresh order; drawn with replacement; or drawn by squared norms, with weights
-        that keep the gradient unbiased. Draws are made within buffers of 32 blocks of 4 MB.
+        Every sample once an epoch in a fresh order; drawn with replacement; or drawn by |x|^2 + 1, with weights that
+        keep the gradient unbiased. Draws are made within buffers of 32 blocks of 4 MB.
     replicas, local_steps : int
         K replicas make H steps each between averages. With H = 1 they average gradients: the same to rounding as one
         replica with a batch K times as large. Default: about a second of work, at least four rounds an epoch. K and H

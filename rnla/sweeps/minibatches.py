@@ -98,10 +98,10 @@ class Order:
         generator = tile_generator(self.seed, f"rows of epoch {epoch}", buffer)
         if self.sampling == "permutation":
             return generator.permutation(count), None
-        if self.sampling == "replacement" or squares is None or not squares.any():
+        if squares is None:
             return generator.integers(0, count, count), None
         chances = np.cumsum(squares / squares.sum())
-        found = np.minimum(np.searchsorted(chances, generator.random(count), side="right"), np.flatnonzero(squares)[-1])
+        found = np.minimum(np.searchsorted(chances, generator.random(count), side="right"), count - 1)
         return found, squares.mean() / squares[found]
 
 
@@ -149,7 +149,7 @@ class Filled(NamedTuple):
 
     X: Any  # (r, n) as stored
     y: Array  # (r,) labels or (r, c) values
-    squares: Array | None  # (r,) squared norms of the rows as the network gets them, where draws need them
+    squares: Array | None  # (r,) |x|^2 + 1 of the rows as the network gets them, where draws need them
 
 
 class Buffer:
@@ -193,13 +193,14 @@ class Buffer:
         return None
 
     def _squares(self, X: Any) -> Array | None:
+        """Squared norms of the rows (x, 1) that an affine map multiplies: none is zero, and weights have a bound."""
         if self.samples.order.sampling != "norm-squared":
             return None
         found = np.empty(X.shape[0])
         step = max(1, BLOCK_BYTES // (8 * X.shape[1]))
         for start in range(0, X.shape[0], step):
             rows = self.samples.view(X[start : start + step]).astype(np.float64)
-            found[start : start + step] = np.einsum("ij,ij->i", rows, rows)
+            found[start : start + step] = 1.0 + np.einsum("ij,ij->i", rows, rows)
         return found
 
 
@@ -232,7 +233,7 @@ class Feed:
         place = start
         while place < stop:
             number = int(np.searchsorted(edges, place, side="right")) - 1
-            X, y, squares = self._buffer(epoch, number).rows()
+            X, y, squares = self._rows(epoch, number)
             self._ahead(epoch, number)
             first, count = int(edges[number]), int(edges[number + 1] - edges[number])
             chosen, weights = order.drawn(epoch, number, squares, count)
@@ -246,32 +247,43 @@ class Feed:
                 if sum(len(part.y) for part in parts) == size or place == stop:
                     yield _together(parts)
                     parts = []
+            del X, y, squares  # held no longer than the feed holds them
 
-    def _buffer(self, epoch: int, number: int) -> Buffer:
-        key = self.samples.order.key(epoch, number)
+    def _rows(self, epoch: int, number: int) -> Filled:
+        """The rows of a buffer; one that could not be read is read anew when it is wanted again."""
+        order = self.samples.order
+        key = order.key(epoch, number)
         with self.lock:
-            found = self.buffers.pop(key, None) or self._asked(epoch, number)
-            self.buffers[key] = found
-            while len(self.buffers) > self.held:
-                self.buffers.pop(next(iter(self.buffers)))
-            return found
+            found = self.buffers.pop(key, None)
+            self._make_room()
+            self.buffers[key] = found = found or self._asked(epoch, number)
+        try:
+            return found.rows()
+        except Exception:
+            with self.lock:
+                if self.buffers.get(key) is found:
+                    del self.buffers[key]
+            raise
 
     def _ahead(self, epoch: int, number: int) -> None:
-        """Ask for the buffer that follows."""
+        """Ask for the buffer that follows, where there is room for two."""
         order = self.samples.order
-        if order.buffers == 1:
-            return
         after = (epoch, number + 1) if number + 1 < order.buffers else (epoch + 1, 0)
         if after[0] >= self.samples.epochs:
             return
-        key = order.key(*after)
+        key, now = order.key(*after), order.key(epoch, number)
         with self.lock:
-            if key not in self.buffers:
-                self.buffers[key] = self._asked(*after)
-                now = order.key(epoch, number)
+            if order.buffers == 1 or self.held == 1 or key in self.buffers:
+                return
+            self._make_room()
+            self.buffers[key] = self._asked(*after)
+            if now in self.buffers:  # if no other thread has put it out meanwhile
                 self.buffers[now] = self.buffers.pop(now)  # used last
-            while len(self.buffers) > self.held:
-                self.buffers.pop(next(iter(self.buffers)))
+
+    def _make_room(self) -> None:
+        """Put out what was not used for longest, before another one is asked for."""
+        while len(self.buffers) >= self.held:
+            self.buffers.pop(next(iter(self.buffers)))
 
     def _asked(self, epoch: int, number: int) -> Buffer:
         order = self.samples.order

@@ -1,0 +1,199 @@
+"""The tape of automatic differentiation, and the variables that write to it.
+
+A tape holds, for each value that was computed, which values it came from and how a derivative by it becomes one by each
+of them; read backwards, it is the chain rule. A tape made while another one is written is the inner one: to it,
+variables of the outer tape are constants, whose own use the outer tape sees.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+
+from rnla.errors import RequestError
+
+Derivative = Callable[..., Any]  # (derivative by the result, the result, *arguments) -> derivative by one argument
+_levels = itertools.count()
+
+
+class Tables(NamedTuple):
+    """What a variable can go through."""
+
+    ufuncs: dict[Any, tuple[Derivative, ...]]  # the derivatives by each argument
+    functions: dict[Any, Callable[..., Any]]  # what is called instead
+    flat: set[Any]  # ufuncs that are constant but for jumps
+
+
+class Tape:
+    """What was computed, in order: of each step, the places of its arguments and their derivatives."""
+
+    def __init__(self, tables: Tables) -> None:
+        self.tables, self.level = tables, next(_levels)
+        self.steps: list[list[tuple[int, Callable[[Any], Any]]]] = []
+
+    def put(self, value: Any, made_of: list[tuple[int, Callable[[Any], Any]]]) -> Variable:
+        """A value with the derivatives by what it was made of."""
+        self.steps.append(made_of)
+        return Variable(value, self, len(self.steps) - 1)
+
+    def backwards(self, last: Variable, first: int) -> list[Any]:
+        """Derivatives of a number by the first so many values; None by those it does not depend on."""
+        found: list[Any] = [None] * max(first, last.place + 1)
+        found[last.place] = np.ones_like(bare(last))[()]
+        for place in range(last.place, -1, -1):
+            derivative = found[place]
+            if derivative is None:
+                continue
+            if place >= first:
+                found[place] = None  # not needed again
+            for source, pull in self.steps[place]:
+                part = pull(derivative)
+                found[source] = part if found[source] is None else found[source] + part
+        return found[:first]
+
+
+class Variable(np.lib.mixins.NDArrayOperatorsMixin):
+    """A number or an array whose use is written to a tape. Made by `gradient`; used like numpy's arrays."""
+
+    __array_priority__ = 1000.0
+
+    def __init__(self, value: Any, tape: Tape, place: int) -> None:
+        self.value, self.tape, self.place = value, tape, place
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the value."""
+        return shape_of(self.value)
+
+    @property
+    def ndim(self) -> int:
+        """Of the value."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Of the value."""
+        return math.prod(self.shape)
+
+    @property
+    def dtype(self) -> Any:
+        """Of the value."""
+        return self.value.dtype
+
+    @property
+    def T(self) -> Any:  # noqa: N802 - as numpy calls it
+        """Transposed."""
+        return np.transpose(self)  # type: ignore[call-overload]
+
+    def sum(self, axis: Any = None, *, keepdims: bool = False) -> Any:
+        """numpy.sum."""
+        return np.sum(self, axis=axis, keepdims=keepdims)  # type: ignore[call-overload]
+
+    def mean(self, axis: Any = None, *, keepdims: bool = False) -> Any:
+        """numpy.mean."""
+        return np.mean(self, axis=axis, keepdims=keepdims)  # type: ignore[call-overload]
+
+    def max(self, axis: Any = None, *, keepdims: bool = False) -> Any:
+        """numpy.max; the derivative is shared by those that are equal."""
+        return np.max(self, axis=axis, keepdims=keepdims)  # type: ignore[call-overload]
+
+    def reshape(self, *shape: Any) -> Any:
+        """numpy.reshape."""
+        return np.reshape(self, shape[0] if len(shape) == 1 else shape)  # type: ignore[call-overload]
+
+    def __getitem__(self, index: Any) -> Any:
+        return applied(lambda a: a[index], (lambda d, _y, a: scattered(d, index, shape_of(a)),), (self,))
+
+    def __len__(self) -> int:
+        if not self.shape:
+            msg = "a number has no length"
+            raise TypeError(msg)
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[i] for i in range(len(self)))
+
+    def _anew(self, _other: Any) -> Any:
+        """x += y is x = x + y: what is on the tape stays as it is."""
+        return NotImplemented
+
+    __iadd__ = __isub__ = __imul__ = __itruediv__ = __ipow__ = __imatmul__ = _anew
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        tables = self.tape.tables
+        if method != "__call__" or options:
+            how = f".{method}" if method != "__call__" else f" with {', '.join(options)}=..."
+            hint = ": write `a = a + x` for `a += x`, where a is an array" if "out" in options else ""
+            refused(f"{ufunc.__name__}{how}", tables, hint)
+        if ufunc in tables.flat:
+            return ufunc(*(bare(x) for x in inputs))
+        if ufunc not in tables.ufuncs:
+            refused(ufunc.__name__, tables)
+        plain = [np.asarray(x) if isinstance(x, list | tuple) else x for x in inputs]
+        return applied(ufunc, tables.ufuncs[ufunc], plain)
+
+    def __array_function__(self, function: Any, _types: Any, args: Any, options: Any) -> Any:
+        if function not in self.tape.tables.functions:
+            refused(function.__name__, self.tape.tables)
+        return self.tape.tables.functions[function](*args, **options)
+
+    def __float__(self) -> float:
+        msg = "a variable that is being differentiated is no number: use operators and numpy's functions on it"
+        raise RequestError(msg)
+
+    __int__ = __complex__ = __float__
+
+    def __bool__(self) -> bool:
+        return bool(bare(self))
+
+    def __repr__(self) -> str:
+        return f"Variable({self.value!r})"
+
+
+def refused(name: str, tables: Tables, hint: str = "") -> NoReturn:
+    """RequestError for what has no derivative."""
+    known = sorted({function.__name__ for function in (*tables.ufuncs, *tables.functions, *tables.flat)})
+    msg = f"numpy.{name} has no derivative here{hint}; those that have: {', '.join(known)}"
+    raise RequestError(msg)
+
+
+def bare(x: Any) -> Any:
+    """The value under all tapes."""
+    while isinstance(x, Variable):
+        x = x.value
+    return x
+
+
+def shape_of(x: Any) -> tuple[int, ...]:
+    """Of a variable, an array or a number."""
+    return tuple(getattr(x, "shape", ()) or np.shape(bare(x)))
+
+
+def applied(forward: Callable[..., Any], derivatives: Sequence[Derivative], inputs: Sequence[Any]) -> Any:
+    """A primitive on the innermost tape among its arguments; variables of other tapes are constants to it."""
+    tape = max((x.tape for x in inputs if isinstance(x, Variable)), key=lambda tape: tape.level)
+    values = [x.value if isinstance(x, Variable) and x.tape is tape else x for x in inputs]
+    result = forward(*values)
+    made_of = [
+        (x.place, _pull(derivative, result, values))
+        for x, derivative in zip(inputs, derivatives, strict=True)
+        if isinstance(x, Variable) and x.tape is tape
+    ]
+    return tape.put(result, made_of)
+
+
+def _pull(derivative: Derivative, result: Any, values: list[Any]) -> Callable[[Any], Any]:
+    return lambda by_result: derivative(by_result, result, *values)
+
+
+def scattered(x: Any, index: Any, shape: tuple[int, ...]) -> Any:
+    """Zeros with the entries of x added at an index; the other way round from taking them."""
+    if isinstance(x, Variable):
+        return applied(lambda a: scattered(a, index, shape), (lambda d, _y, _a: d[index],), (x,))
+    found = np.zeros(shape, x.dtype)
+    np.add.at(found, index, x)
+    return found
