@@ -15,6 +15,7 @@ from rnla.dashboard.plain import account as plain_account
 from rnla.dashboard.products import account as product_account
 from rnla.dashboard.provenance import costs, made
 from rnla.dashboard.reading import Shown, shown
+from rnla.dashboard.training import account as training_account
 from rnla.dashboard.words import top
 from rnla.errors import OutputError
 
@@ -26,6 +27,7 @@ ACCOUNTS: dict[str, Callable[[Shown], Account]] = {  # by pipeline; a plug-in's 
     "sampled-product": product_account,
     "similarity": pairs_account,
     "column-norms": norms_account,
+    "train": training_account,
 }
 
 

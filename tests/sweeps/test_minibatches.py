@@ -240,6 +240,7 @@ def test_zero_rows_are_drawn_for_what_they_say_of_biases(several):
     assert abs(shares.mean() - expected) <= 5 * shares.std() / np.sqrt(epochs)
 
 
+@each_sampling
 @pytest.mark.parametrize("form", ["numpy", "sparse"])
 def test_rows_are_centred_and_scaled(several, sampling, form):
     A = matrix() if form == "numpy" else scipy.sparse.csr_array(matrix())
