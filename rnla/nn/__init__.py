@@ -5,16 +5,30 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rnla.algorithms.arrangements import regions
     from rnla.algorithms.network import Network
+    from rnla.algorithms.regions import count_on_line, count_regions, pieces
     from rnla.nn.autodiff import gradient, value_and_gradient
 
 _HOMES = {
     "Network": "rnla.algorithms.network",
+    "count_on_line": "rnla.algorithms.regions",
+    "count_regions": "rnla.algorithms.regions",
     "gradient": "rnla.nn.autodiff",
+    "pieces": "rnla.algorithms.regions",
+    "regions": "rnla.algorithms.arrangements",
     "value_and_gradient": "rnla.nn.autodiff",
 }
 
-__all__ = ["Network", "gradient", "value_and_gradient"]
+__all__ = [
+    "Network",
+    "count_on_line",
+    "count_regions",
+    "gradient",
+    "pieces",
+    "regions",
+    "value_and_gradient",
+]
 
 
 def __getattr__(name: str) -> Any:
