@@ -9,12 +9,14 @@ if TYPE_CHECKING:
     from rnla.algorithms.network import Network
     from rnla.algorithms.regions import count_on_line, count_regions, pieces
     from rnla.nn.autodiff import gradient, value_and_gradient
+    from rnla.nn.pictures import picture
 
 _HOMES = {
     "Network": "rnla.algorithms.network",
     "count_on_line": "rnla.algorithms.regions",
     "count_regions": "rnla.algorithms.regions",
     "gradient": "rnla.nn.autodiff",
+    "picture": "rnla.nn.pictures",
     "pieces": "rnla.algorithms.regions",
     "regions": "rnla.algorithms.arrangements",
     "value_and_gradient": "rnla.nn.autodiff",
@@ -25,6 +27,7 @@ __all__ = [
     "count_on_line",
     "count_regions",
     "gradient",
+    "picture",
     "pieces",
     "regions",
     "value_and_gradient",
