@@ -5,35 +5,31 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rnla.algorithms.arrangements import regions
     from rnla.algorithms.network import Network
+    from rnla.algorithms.regions import OnLine, Pieces, count_on_line, count_regions, pieces
     from rnla.algorithms.trained import Trained, TrainingCertificate
     from rnla.nn.autodiff import gradient, value_and_gradient
     from rnla.nn.estimators import Classifier, Regressor
+    from rnla.nn.pictures import picture
     from rnla.nn.training import predict, train
 
 _HOMES = {
-    "Classifier": "rnla.nn.estimators",
-    "Regressor": "rnla.nn.estimators",
     "Network": "rnla.algorithms.network",
-    "Trained": "rnla.algorithms.trained",
-    "TrainingCertificate": "rnla.algorithms.trained",
-    "gradient": "rnla.nn.autodiff",
-    "predict": "rnla.nn.training",
-    "train": "rnla.nn.training",
-    "value_and_gradient": "rnla.nn.autodiff",
+    "picture": "rnla.nn.pictures",
+    "regions": "rnla.algorithms.arrangements",
 }
+_HOMES |= dict.fromkeys(("Classifier", "Regressor"), "rnla.nn.estimators")
+_HOMES |= dict.fromkeys(("OnLine", "Pieces", "count_on_line", "count_regions", "pieces"), "rnla.algorithms.regions")
+_HOMES |= dict.fromkeys(("Trained", "TrainingCertificate"), "rnla.algorithms.trained")
+_HOMES |= dict.fromkeys(("gradient", "value_and_gradient"), "rnla.nn.autodiff")
+_HOMES |= dict.fromkeys(("predict", "train"), "rnla.nn.training")
 
 __all__ = [
-    "Classifier",
-    "Network",
-    "Regressor",
-    "Trained",
-    "TrainingCertificate",
-    "gradient",
-    "predict",
-    "train",
+    "Classifier", "Network", "OnLine", "Pieces", "Regressor", "Trained", "TrainingCertificate",
+    "count_on_line", "count_regions", "gradient", "picture", "pieces", "predict", "regions", "train",
     "value_and_gradient",
-]
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

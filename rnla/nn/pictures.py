@@ -1,0 +1,120 @@
+"""A drawing of the linear pieces of a network with two inputs, as one self-contained file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+from rnla import checks
+from rnla.algorithms.arrangements import regions
+from rnla.algorithms.network import Network
+from rnla.algorithms.regions import Pieces, checked, pieces
+from rnla.arrays import Array
+from rnla.dashboard.page import document, figure
+from rnla.dashboard.spelling import counted
+from rnla.dashboard.tilings import Tiles, standalone, tiles_svg
+from rnla.errors import OutputError, RequestError
+
+NAMES = ("input x₁", "input x₂")
+CAPTION = (
+    "Across a line a neuron turns on or off; between the lines F is affine. The colour is the direction in which F "
+    "rises, the stronger the steeper; where there is none, F is flat."
+)
+
+
+def picture(
+    network: Network,
+    box: Sequence[tuple[float, float]],
+    path: str | os.PathLike[str],
+    *,
+    output: int = 0,
+    names: tuple[str, str] = NAMES,
+) -> Path:
+    """Draw the activation regions of a network with two inputs in a box; the file is named.
+
+    Parameters
+    ----------
+    network : Network
+        With 2 inputs.
+    box : sequence of (low, high)
+        Of both inputs.
+    path : path
+        The file to write, ending in .svg or .html; replaced when it exists. It needs nothing beside it.
+    output : int
+        The one whose slope gives the colours.
+    names : pair of str
+        Of the axes.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    RequestError
+        Another number of inputs, another ending, no such output, a box that is none.
+    OutputError
+        The file cannot be written.
+
+    Notes
+    -----
+    An edge is drawn in the style of the first layer that has a neuron changing its state there, and dashed where no
+    output bends. A region is some 100 bytes of the file.
+
+    Examples
+    --------
+    >>> import os, tempfile, rnla
+    >>> folder = tempfile.mkdtemp()
+    >>> file = rnla.nn.picture(rnla.nn.Network((2, 8, 1)), [(-1, 1), (-1, 1)], os.path.join(folder, "pieces.svg"))
+    >>> file.name
+    'pieces.svg'
+    """
+    place = Path(checks.path(path, "path")).resolve()
+    if place.suffix not in {".svg", ".html"}:
+        msg = f"path={place.name} must end in .svg or .html"
+        raise RequestError(msg)
+    if checked(network).widths[0] != 2:
+        msg = f"{network!r} cannot be drawn in a plane: give a network with 2 inputs"
+        raise RequestError(msg)
+    if checks.integer(output, "output", least=0) >= network.widths[-1]:
+        msg = f"output={output} must lie in 0..{network.widths[-1] - 1}"
+        raise RequestError(msg)
+    found, area = pieces(network, box), np.asarray(box, dtype=np.float64)
+    drawn = tiles_svg(tiles(network, found, output, area), area, names, heading(network, found))
+    text = standalone(drawn) if place.suffix == ".svg" else page(network, drawn)
+    try:
+        place.write_text(text, encoding="utf-8")
+    except OSError as error:
+        msg = f"the picture cannot be written to {place}: {error.strerror or error}; give another place"
+        raise OutputError(msg) from error
+    return place
+
+
+def tiles(network: Network, found: Pieces, output: int, box: Array) -> Tiles:
+    """What is drawn of the pieces."""
+    changes = found.active[found.between[:, 0]] != found.active[found.between[:, 1]]
+    neuron = changes.argmax(axis=1) if changes.size else np.empty(0, np.intp)
+    layers = np.searchsorted(np.cumsum(network.widths[1:-1]), neuron, side="right")
+    begins, ends = found.edges.transpose(1, 0, 2)
+    slopes = found.gradients[:, :, output] * np.ptp(box, axis=1)
+    return Tiles(found.corners, slopes, begins, ends, layers, found.bends)
+
+
+def heading(network: Network, found: Pieces) -> str:
+    """The counts, in words; with one hidden layer also how many its lines can make."""
+    told = counted(found.count, "activation region")
+    if len(network.widths) == 3:
+        told += f" (at most {regions(network.widths[1], 2):,})"
+    return told if found.linear == found.count else f"{told}, {counted(found.linear, 'linear piece')} of F"
+
+
+def page(network: Network, drawn: str) -> str:
+    """The drawing as a page of its own."""
+    title = f"Linear pieces of a ReLU network {' - '.join(map(str, network.widths))}"
+    body = f'<div style="max-width: 46rem">{figure(drawn, CAPTION)}</div>'
+    return document(title, f"<h1>{escape(title)}</h1>{body}", [])
