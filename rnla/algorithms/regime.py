@@ -9,14 +9,13 @@ import numpy as np
 
 from rnla.algorithms.network import Network
 from rnla.algorithms.steps import checked_rule
-from rnla.algorithms.training import Regime
+from rnla.algorithms.training import FLOPS, Regime
 from rnla.checks import flag, integer, one_of
 from rnla.errors import RequestError
 from rnla.kernels.layers import LOSSES, parameter_count
 
 ROUND_FLOPS = 4e10  # of one replica in a round: about a second, beside which a task's 30 to 80 ms are little
 LEAST_ROUNDS = 4  # of an epoch, for several replicas
-SYNCHRONOUS_FLOPS = 6.0  # of a sample, for each parameter: forward 2, backward 4
 
 
 def checked_regime(  # noqa: PLR0913 - options are keywords
@@ -76,11 +75,11 @@ def checked_regime(  # noqa: PLR0913 - options are keywords
 def default_steps(network: Network, samples: int, batch: int, replicas: int) -> int:
     """Local steps of a round: about a second of work, and several rounds an epoch when replicas are averaged."""
     weights = parameter_count(network.widths)
-    wanted = math.ceil(ROUND_FLOPS / (SYNCHRONOUS_FLOPS * weights * batch))
+    wanted = math.ceil(ROUND_FLOPS / (FLOPS * weights * batch))
     of_epoch = math.ceil(samples / (batch * replicas))
     return max(1, min(wanted, of_epoch if replicas == 1 else of_epoch // LEAST_ROUNDS))
 
 
 def flops_of(network: Network, samples: int, epochs: int) -> float:
     """Multiplications and additions of training."""
-    return SYNCHRONOUS_FLOPS * parameter_count(network.widths) * float(np.float64(samples)) * epochs
+    return FLOPS * parameter_count(network.widths) * float(np.float64(samples)) * epochs

@@ -29,11 +29,14 @@ from rnla.kernels.blas import single_blas_thread
 from rnla.kernels.layers import Room, decided, forward, loss_and_slopes
 from rnla.sweeps.matrix import Matrix
 from rnla.sweeps.minibatches import Samples, forget
+from rnla.sweeps.runners import Runner, Threads
 from rnla.sweeps.spans import Tally
 from rnla.sweeps.tasks import ended, mapped
 
 COLUMNS = ("loss", "accuracy", "validation_loss", "validation_accuracy", "learning_rate", "steps")
 FAR = 1e4  # times the loss of the first round: descent that has gone so far up does not come back
+SMALL_STEP = 6e7  # flops of a step below which two threads take longer than one (measured: 0.65 to 0.81 at 2e7 to 4e7)
+FLOPS = 6.0  # of a sample, for each parameter: forward 2, backward 4
 EVALUATED_ROWS = 1024  # at once, of the samples held out
 
 
@@ -158,13 +161,19 @@ class Descent:
             self.samples, self.network.widths, regime.loss, regime.rule, regime.batch, self.buffers, regime.gradients,
             state.parameters, state.moments, state.steps, state.epoch,
         )  # fmt: skip
-        shifts = mapped(self.A.swept_by, shift, common, dealt)
+        shifts = mapped(self._runner(), shift, common, dealt)
         self._tally(shifts)
         loss = sum(found.loss for found in shifts) / sum(found.samples for found in shifts)
         self._refuse_divergence(state, shifts, loss)
         first = state.first_loss or loss
         state = self._joined(state, shifts)._replace(sweeps=state.sweeps + 1, place=stop, first_loss=first)
         return state if stop < total else self._over(state)
+
+    def _runner(self) -> Runner:
+        """Who works: one thread where steps are so small that more would wait for Python's lock."""
+        runner = self.A.swept_by
+        small = FLOPS * self.network.parameters.size * self.regime.batch < SMALL_STEP
+        return replace(runner, threads=1) if small and isinstance(runner, Threads) else runner
 
     def _tally(self, shifts: list[Shift]) -> None:
         read = sum(found.bytes_read for found in shifts)

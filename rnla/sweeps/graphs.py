@@ -93,12 +93,14 @@ def run_on_cluster(client: Any, work: Work, progress: Progress) -> Partials:
 
 
 def tasks_on_cluster(client: Any, function: Callable[[Any, Any], Any], common: Any, things: Sequence[Any]) -> list[Any]:
-    """`function(common, thing)` for each thing, a task each; what they share is sent once to each worker."""
+    """`function(common, thing)` for each thing, a task each.
+
+    Each task carries what they share: a task that depends on it would be sent where it lies, all to one worker.
+    """
     name = uuid.uuid4().hex[:12]
-    operands = delayed(common, name=f"rnla-common-{name}", traverse=False)
     task = delayed(_alone, pure=False)
     nodes = [
-        task(function, operands, thing, dask_key_name=f"rnla-task-{name}-{number}")
+        task(function, Whole(common), thing, dask_key_name=f"rnla-task-{name}-{number}")
         for number, thing in enumerate(things)
     ]
     with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1GB"}):  # it holds parameters, not data
@@ -106,10 +108,17 @@ def tasks_on_cluster(client: Any, function: Callable[[Any, Any], Any], common: A
     return _gathered(client, futures)
 
 
-def _alone(function: Callable[[Any, Any], Any], common: Any, thing: Any) -> Any:
+@dataclass(frozen=True, eq=False)
+class Whole:
+    """A value that Dask does not look into."""
+
+    value: Any
+
+
+def _alone(function: Callable[[Any, Any], Any], common: Whole, thing: Any) -> Any:
     """A call with one BLAS thread."""
     with single_blas_thread():
-        return function(common, thing)
+        return function(common.value, thing)
 
 
 def _gathered(client: Any, futures: list[Any]) -> list[Any]:

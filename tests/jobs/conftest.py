@@ -35,6 +35,24 @@ SAMPLES = {  # pipelines that take lines or samples of a matrix: name, store, op
     "correlations": ("similarity", "wide", {"threshold": 0.95, "centred": True}),
     "similarity of few": ("similarity", "wide", {"threshold": 0.9}),
     "cur of a sparse matrix": ("cur", "sparse", {"k": K}),
+    "train": (
+        "train",
+        "store",
+        {
+            "label_column": 3,
+            "outputs": 1,
+            "loss": "square",
+            "hidden": "8",
+            "epochs": 3,
+            "local_steps": 9,
+            "patience": 2,
+        },
+    ),
+    "train replicas": (
+        "train",
+        "wide",
+        {"label_column": 9, "outputs": 1, "loss": "square", "batch": 2, "epochs": 2, "replicas": 3, "local_steps": 1},
+    ),
     "product of a sparse matrix": ("sampled-product", "sparse", {"draws": 9, "transposed": True}),
 }
 

@@ -1,0 +1,168 @@
+"""Training beside PyTorch, out of core beside in memory, two workers beside one: `python -m benchmarks.network`.
+
+One thread each. Contenders take turns, so that a slow moment of the machine meets both; medians are shown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import multiprocessing
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import zarr
+
+import rnla
+from benchmarks.machine import machine_line
+from benchmarks.tables import record, table
+
+Array = npt.NDArray[Any]
+N, CLASSES, BATCH, MOMENTUM = 784, 10, 64, 0.9
+RATE = 1e-3
+TURNS = 3
+
+
+def data(rows: int) -> tuple[Array, Array]:
+    """Gaussian samples and labels."""
+    rng = np.random.default_rng(0)
+    return rng.standard_normal((rows, N), dtype=np.float32), rng.integers(0, CLASSES, rows)
+
+
+def ours(X: Any, y: Any, hidden: tuple[int, ...], **options: Any) -> float:
+    """Samples a second of rnla."""
+    network = rnla.nn.Network((N, *hidden, CLASSES))
+    found = rnla.nn.train(
+        network, X, y, **({"batch": BATCH, "momentum": MOMENTUM, "learning_rate": RATE, "validation": 0} | options)
+    )
+    return found.certificate.samples_per_second
+
+
+def torches(X: Array, y: Array, hidden: tuple[int, ...], epochs: int) -> float:
+    """Samples a second of PyTorch: the loop of its tutorials, with a permutation each epoch."""
+    import torch  # type: ignore[import-not-found]
+
+    torch.set_num_threads(1)
+    widths = (N, *hidden, CLASSES)
+    steps: list[Any] = []
+    for inputs, outputs in itertools.pairwise(widths):
+        steps += [torch.nn.Linear(inputs, outputs), torch.nn.ReLU()]
+    model = torch.nn.Sequential(*steps[:-1])
+    optimizer = torch.optim.SGD(model.parameters(), lr=RATE, momentum=MOMENTUM)
+    loss = torch.nn.CrossEntropyLoss()
+    samples, labels = torch.from_numpy(X), torch.from_numpy(y)
+    clock = perf_counter()
+    for _ in range(epochs):
+        order = torch.randperm(len(samples))
+        for start in range(0, len(samples), BATCH):
+            at = order[start : start + BATCH]
+            optimizer.zero_grad()
+            loss(model(samples[at]), labels[at]).backward()
+            optimizer.step()
+    return epochs * len(samples) / (perf_counter() - clock)
+
+
+def turns(*runs: Callable[[], float]) -> list[float]:
+    """Medians of runs that take turns, after one that is not counted."""
+    seen = [[run() for run in runs] for _ in range(1 + TURNS)][1:]
+    return [median(column) for column in zip(*seen, strict=True)]
+
+
+def beside_torch() -> str:
+    """One process, in memory."""
+    X, y = data(20_000)
+    A, rows = rnla.open(X, threads=1), []
+    for hidden, epochs in (((128,), 3), ((512,), 2), ((2048,), 1)):
+        mine, theirs = turns(
+            lambda hidden=hidden, epochs=epochs: ours(A, y, hidden, epochs=epochs),  # type: ignore[misc]
+            lambda hidden=hidden, epochs=epochs: torches(X, y, hidden, epochs),  # type: ignore[misc]
+        )
+        rows.append((f"{N}, {hidden[0]}, {CLASSES}", f"{mine:,.0f}", f"{theirs:,.0f}", f"{mine / theirs:.2f} x"))
+    return table(("widths", "rnla, samples/s", "PyTorch", "rnla over PyTorch"), rows)
+
+
+def out_of_core(folder: Path) -> str:
+    """A store of several buffers beside an array that fits into one."""
+    X, y = data(320_000)  # 1 GB: eight buffers of 128 MB
+    zarr.create_array(str(folder / "X"), data=X, chunks=(4096, N), compressors=None)
+    zarr.create_array(str(folder / "y"), data=y, chunks=(32_768,))
+    few, rows = rnla.open(X[:40_000], threads=1), []
+    for hidden in ((128,), (512, 512)):
+        inside, outside = turns(
+            lambda hidden=hidden: ours(few, y[:40_000], hidden, epochs=2),  # type: ignore[misc]
+            lambda hidden=hidden: ours(rnla.open(folder / "X", threads=1), folder / "y", hidden, epochs=1),  # type: ignore[misc]
+        )
+        spelt = ", ".join(map(str, (N, *hidden, CLASSES)))
+        rows.append((spelt, f"{inside:,.0f}", f"{outside:,.0f}", f"{outside / inside:.2f} x"))
+    return table(("widths", "in memory, samples/s", "from a store of 1 GB", "store over memory"), rows)
+
+
+def alone(folder: str, start: Any, found: Any) -> None:
+    """One of two processes that train without a cluster, at the same time."""
+    start.wait()
+    found.put(ours(rnla.open(f"{folder}/X", threads=1), f"{folder}/y", (512, 512), epochs=2))
+
+
+def workers(folder: Path) -> str:
+    """Two replicas on one worker process and on two, beside processes that know nothing of each other."""
+    from distributed import Client, LocalCluster
+
+    X, y = data(40_000)
+    zarr.create_array(str(folder / "X"), data=X, chunks=(4096, N), compressors=None, overwrite=True)
+    zarr.create_array(str(folder / "y"), data=y, chunks=(32_768,), overwrite=True)
+    speeds = {}
+    for count in (1, 2):
+        with LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster):
+            options = {"epochs": 3, "replicas": 2, "local_steps": 150}
+            speeds[count] = turns(lambda: ours(folder / "X", folder / "y", (512, 512), **options))[0]  # noqa: B023
+    free = {}
+    context = multiprocessing.get_context("spawn")
+    for count in (1, 2):
+        start, found = context.Event(), context.Queue()
+        processes = [context.Process(target=alone, args=(str(folder), start, found)) for _ in range(count)]
+        for process in processes:
+            process.start()
+        start.set()
+        free[count] = sum(found.get() for _ in processes)
+        for process in processes:
+            process.join()
+    rows = [
+        ("replicas on Dask workers", f"{speeds[1]:,.0f}", f"{speeds[2]:,.0f}", f"{speeds[2] / speeds[1]:.2f} x"),
+        ("processes of their own, the limit", f"{free[1]:,.0f}", f"{free[2]:,.0f}", f"{free[2] / free[1]:.2f} x"),
+    ]
+    return table(("784, 512, 512, 10", "one process, samples/s", "two", "two over one"), rows)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.network", description=__doc__)
+    parser.add_argument("--folder", type=Path, help="where stores are made; a temporary folder if not given")
+    parser.add_argument("--record", action="store_true", help="put the tables into README.md")
+    options = parser.parse_args(arguments)
+    folder = Path(tempfile.mkdtemp(dir=options.folder))
+    parts = [f"{machine_line('torch', 'distributed')}."]
+    try:
+        try:
+            parts.append(beside_torch())
+        except ImportError:
+            parts.append("PyTorch is not installed here: nothing to compare with.")
+        for part in (out_of_core, workers):
+            parts.append(part(folder))
+            print(parts[-1], flush=True)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    text = "\n\n".join(parts)
+    print(text)
+    if options.record:
+        record("network", text)
+
+
+if __name__ == "__main__":
+    main()
