@@ -6,7 +6,7 @@ from rnla.algorithms.forecasts import MARGIN_BYTES, Machine, sweep_bytes
 from rnla.algorithms.network import Network
 from rnla.algorithms.planning import Plan
 from rnla.algorithms.regime import flops_of
-from rnla.algorithms.samples import sizes
+from rnla.algorithms.samples import sizes, stored_bytes
 from rnla.algorithms.training import COLUMNS, EVALUATED_ROWS, Regime
 from rnla.arrays import Array
 from rnla.sweeps.matrix import Matrix
@@ -55,7 +55,7 @@ def plan_training(A: Matrix, network: Network, regime: Regime, held: Array, mach
         width=regime.batch,
         sweeps=rounds * regime.epochs,
         passes=passes,
-        bytes_read=passes * geometry.bytes,
+        bytes_read=passes * stored_bytes(A),
         flops=flops_of(network, order.taken, regime.epochs),
         tasks=rounds * regime.epochs * (regime.replicas + 1),
         tasks_per_sweep=regime.replicas + 1,

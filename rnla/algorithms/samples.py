@@ -25,6 +25,7 @@ from rnla.sweeps.products import Product, SumOfSquares
 from rnla.sweeps.retries import retried
 from rnla.sweeps.settling import settled_with
 from rnla.sweeps.source import Source
+from rnla.sweeps.spans import Tally
 
 SAMPLINGS: tuple[str, ...] = get_args(Sampling)
 MOST_HELD_BYTES = 64 << 20  # of samples held out, in memory
@@ -79,6 +80,8 @@ def prepared(
     checked_targets(y, loss, network.widths[-1])
     wanted: tuple[Product, ...] = (Rows(held),) if held.size else (SumOfSquares(),)
     settled, (lines, *_) = settled_with(view, *wanted)
+    if A.transform.missing != "error":  # treated in every batch, counted in this read
+        A.meter.tallies.append(Tally(missing=A.meter.tallies[-1].nonfinite))
     labels = loss != "square"
     order = Order(m, A.source.dtype.itemsize * n, seed, sampling, held)
     samples = Samples(
@@ -88,7 +91,7 @@ def prepared(
         y.source,
         labels,
         order,
-        A.geometry.bytes / m,
+        stored_bytes(A) / m,
         epochs,
         f"rnla-{uuid.uuid4().hex[:12]}",
     )
@@ -153,6 +156,12 @@ def checked_targets(y: Matrix, loss: str, outputs: int) -> None:
                 f"output{'s' * (outputs > 1)} takes {allowed}; number the classes from 0, or give it more outputs"
             )
             raise RequestError(msg)
+
+
+def stored_bytes(A: Matrix) -> int:
+    """Bytes of one read; of picked columns, those of the chunks that hold them."""
+    read = getattr(A.source, "read_bytes", None)
+    return A.geometry.bytes if read is None else int(read(slice(0, A.shape[0]), slice(0, A.shape[1])))
 
 
 def sizes(rows: int, batch: int, replicas: int, local_steps: int) -> tuple[int, int]:

@@ -46,7 +46,7 @@ class TrainingCertificate(Certified):
             lines.append((f"loss, {self.held_out:,} held out", f"{self.validation_loss:.6g}{right}"))
         early = ", stopped early" if self.stopped_early else ""
         lines.append(("epochs", f"{self.epochs}{early}; parameters of epoch {self.stopped_at}"))
-        lines.append(("steps", f"{self.steps:,} in {self.rounds:,} rounds, {self.samples_per_second:,.0f} samples/s"))
+        lines.append(("steps", f"{self.steps:,} in {self.rounds:,} rounds"))
         return [*lines, ("status", self.status)]
 
 

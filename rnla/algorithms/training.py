@@ -315,7 +315,8 @@ def trained(method: Descent, checkpoints: Checkpoints | None = None) -> Training
     runner = method.A.swept_by
     with_runner = replace(method, A=replace(method.A, runner=runner))
     try:
-        state = iterate(with_runner, checkpoints)
+        with single_blas_thread():  # of the steps that are made here: sums that are shared out are rounded otherwise
+            state = iterate(with_runner, checkpoints)
     finally:
         ended(runner, forget, method.samples.token)
     return with_runner.finished(state, perf_counter() - clock)

@@ -6,6 +6,7 @@ Y, Z, energy = A.sweep(Right(Q, into=Y), Gram(Q), SumOfSquares())     # one read
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import starmap
 from typing import Any, Literal
 
 import numpy as np
@@ -390,8 +391,9 @@ class Matrix:
     def _nonfinite(self, tally: Tally) -> NonFiniteError:
         turned = self.axis == "rows"  # swept along its columns: tell places in the matrix that was given
         positions = [(j, i) if turned else (i, j) for i, j in tally.positions]
-        shown = ", ".join(f"({i}, {j})" for i, j in positions)
-        where = (self.source.transposed if turned else self.source).place(*positions[0])
+        source = self.source.transposed if turned else self.source
+        origin = getattr(source, "origin", lambda *place: place)  # of picked rows and columns
+        shown, where = ", ".join(f"({i}, {j})" for i, j in starmap(origin, positions)), source.place(*positions[0])
         return NonFiniteError(
             f"{tally.nonfinite} entries are NaN or infinite; first at {where}; (row, column) of the first "
             f"{len(tally.positions)}: {shown}. {SPARSE_CURE if holds_sparse(self.source) else CURE}"

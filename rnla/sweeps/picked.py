@@ -101,8 +101,12 @@ class Picked:
 
     def place(self, row: int, column: int) -> str:
         """Where an element lies in the source."""
+        return self.inner.place(*self.origin(row, column))
+
+    def origin(self, row: int, column: int) -> tuple[int, int]:
+        """Row and column of an element in the source."""
         at = row if self.rows is None else int(self.rows[row])
-        return self.inner.place(at, column if self.columns is None else int(self.columns[column]))
+        return at, column if self.columns is None else int(self.columns[column])
 
     def _groups(self, rows: slice, columns: slice) -> tuple[list[Group], list[Group]]:
         (m, n), (r, c) = self.inner.shape, self.inner.chunks

@@ -39,7 +39,7 @@ SAMPLES = {  # pipelines that take lines or samples of a matrix: name, store, op
         "train",
         "store",
         {
-            "label_column": 3,
+            "label_column": 5,
             "outputs": 1,
             "loss": "square",
             "hidden": "8",

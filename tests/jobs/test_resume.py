@@ -76,7 +76,8 @@ def test_samples_killed_after_any_sweep_take_up_what_was_finished(sample):
         killed(job, Moment(sweep=last))
         assert (job.folder / "work" / "state.npz").stat().st_size <= checkpoint_bytes(Plan(**plan)) / 2
         assert finished(job).resumed_sweeps == last
-        assert len(reads(job.log)) == all_reads
+        again = all_reads if job.name == "train" else 0  # means, and samples that fit into memory, are read again
+        assert all_reads <= len(reads(job.log)) <= all_reads + again
         assert files(job.out) == expected
 
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 from datetime import datetime
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -141,7 +142,11 @@ def arrays_of(found):
         "Norms": ("columns", "rows"),
         "SampledProduct": ("value", "left", "right", "probabilities"),
         "Similar": ("first", "second", "cosine"),
+        "Trained": ("centre", "scale"),
     }[type(found).__name__]
+    if isinstance(found, rnla.nn.Trained):
+        found = SimpleNamespace(**vars(found), **found.history, parameters=found.network.parameters)
+        names = ("centre", "scale", "parameters", "loss", "validation_loss", "learning_rate", "steps")
     return {name: dense(getattr(found, name)) for name in names}
 
 
@@ -151,12 +156,23 @@ def dense(array):
     return np.asarray(computed.toarray() if scipy.sparse.issparse(computed) else computed)
 
 
+def trained_like(job, A):
+    """What `rnla.nn.train` returns, asked for what the job asks for."""
+    given = {"patience": None, "epochs": 15} | dict(job.options)
+    at, hidden = given.pop("label_column"), [int(width) for width in given.pop("hidden", "64").split(",")]
+    y, X = np.asarray(A.subset(columns=[at]).to_dask()), A.subset(columns=np.delete(np.arange(A.shape[1]), at))
+    X = X.centred().scaled().weighted(columns=np.full(X.shape[1], min(1.0, 8 / np.sqrt(X.shape[1]))))
+    return rnla.nn.train(rnla.nn.Network((X.shape[1], *hidden, given.pop("outputs"))), X, y, **given)
+
+
 def returned(job):
     """What the public function returns that the job's pipeline is made of."""
     given = dict(job.options)
     A = rnla.open(job.store)
     A = A.T if given.pop("transposed", False) else A
     A = A.centred() if given.pop("centred", False) else A
+    if job.name == "train":
+        return trained_like(job, A)
     if job.name == "sampled-product":
         B = rnla.open(given.pop("right")) if "right" in given else A.T
         return rnla.sampled_product(A, B, given.pop("draws", "auto"), **given)
