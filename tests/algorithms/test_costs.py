@@ -187,9 +187,10 @@ def test_what_does_not_fit_is_refused_before_a_byte_is_read(tmp_path):
 
 
 MEASURED = """
-import json, sys
+import json, sys, types
 import psutil
 import rnla
+from rnla.jobs.running import run_job
 place, method, view = sys.argv[1:]
 A = rnla.open(place, threads=2)
 A = A.centred() if view == "centred" else A
@@ -199,9 +200,16 @@ options = {"k": k, "method": method, "passes": passes}
 if method in lines:
     options = {} if method == "column-norms" else {"k": k}
     options |= {"compare": True} if view == "compared" else {}
-plan = rnla.plan(method if method in lines else "svd", A, **options)
+if method == "train":
+    options = {"labels": place + "-labels", "outputs": 10, "hidden": "256,64", "epochs": 2}
+    options["replicas"] = 2 if view == "replicas" else 1
+plan = rnla.plan(method if method in (*lines, "train") else "svd", A, **options)
 before = psutil.Process().memory_info().rss
-found = lines.get(method, rnla.svd)(A, **options)
+if method == "train":
+    outcome = run_job("train", A, place + view, options)
+    found = types.SimpleNamespace(cost=types.SimpleNamespace(**outcome.attributes["cost"]))
+else:
+    found = lines.get(method, rnla.svd)(A, **options)
 peak = [1024 * int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")][0]
 print(json.dumps([plan.peak_bytes, plan.base_bytes, before, peak, found.cost.peak_bytes]))
 """
@@ -216,6 +224,8 @@ def large(tmp_path_factory):
         z = zarr.create_array(str(folder / name), shape=(25_000, 1500), chunks=chunks, dtype="f4", compressors=None)
         for start in range(0, 25_000, 2500):
             z[start : start + 2500] = rng.standard_normal((2500, 1500), dtype="f4")
+    for name, rows in (("panels", 25_000), ("sparse", 25_000)):
+        zarr.create_array(str(folder / f"{name}-labels"), data=rng.integers(0, 10, rows), chunks=(5000,))
     for name, (rows, columns, each) in {"sparse": (25_000, 20_000, 400), "thin": (120_000, 1000, 50)}.items():
         step = columns // each  # an entry somewhere in each of so many ranges of columns
         indices = np.arange(each, dtype="i4") * step + rng.integers(0, step, (rows, each), dtype="i4")
@@ -244,6 +254,9 @@ def large(tmp_path_factory):
         ("tiles", "cur", "plain"),
         ("sparse", "cur", "plain"),
         ("panels", "cur", "compared"),
+        ("panels", "train", "plain"),
+        ("panels", "train", "replicas"),
+        ("sparse", "train", "plain"),
         ("panels", "id", "plain"),
         ("tiles", "column-norms", "plain"),
         ("sparse", "column-norms", "plain"),
