@@ -14,6 +14,7 @@ from rnla.algorithms.bases import COMPARED, CURVES, BasesCertificate
 from rnla.algorithms.planning import Plan
 from rnla.algorithms.results import Certificate, Cost
 from rnla.algorithms.sample_certificates import NormsCertificate, PairsCertificate, ProductCertificate
+from rnla.algorithms.studies import StudyCertificate
 from rnla.algorithms.trained import PredictionCertificate, TrainingCertificate
 from rnla.sweeps.matrix import Matrix
 
@@ -27,6 +28,7 @@ Proof = (
     | PairsCertificate
     | TrainingCertificate
     | PredictionCertificate
+    | StudyCertificate
 )
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
+
 from rnla.algorithms.forecasts import MARGIN_BYTES, Machine, sweep_bytes
 from rnla.algorithms.network import Network
 from rnla.algorithms.planning import Plan
@@ -115,5 +119,43 @@ def plan_prediction(A: Matrix, network: Network, machine: Machine) -> Plan:
         base_bytes=machine.base_bytes,
         peak_bytes=int(machine.base_bytes + MARGIN_BYTES + peak),
         output_bytes=A.geometry.filled(m) * outputs * item,
+        scratch_bytes=0,
+    )
+
+
+def plan_study(A: Matrix, runs: int, epochs: int, steps: int, machine: Machine) -> Plan:
+    """Whole gradients from one read of A^T A, and so many runs of stochastic descent by samples."""
+    m, n = A.shape
+    order = Order(m, A.source.dtype.itemsize * n, 0, "permutation", np.zeros(0, np.int64))
+    means = 0 if A.settled else 1
+    of_run = 1 if order.buffers == 1 else epochs
+    passes = (1 + means) * A.geometry.reads + (A.geometry.reads + runs * of_run if runs else 0)
+    buffers = min(2, order.buffers) * order.buffer_rows * (order.row_bytes + 16) if runs else 0
+    blocks = READERS * (order.block_rows * (2 * order.row_bytes) + int(getattr(A.source, "transient_bytes", 0)))
+    sweep = sweep_bytes(A.astype(np.float64), machine.threads, joined=n, rowwise=0, copies=3) + 5 * 8 * n * n
+    sampling = buffers + blocks + 24 * order.buffer_rows
+    looks = 8 * 6 * 3 * (1000 + 200 * max(1, int(math.log10(max(steps, 10)))))
+    return Plan(
+        pipeline="descent-study",
+        method="whole gradients and samples" if runs else "whole gradients",
+        why="A^T A tells every iterate of methods that look at the whole gradient; samples are drawn from buffers",
+        transposed=False,
+        shape=A.shape,
+        dtype=str(A.source.dtype),
+        precision="float64",
+        width=n,
+        sweeps=passes,
+        passes=passes,
+        bytes_read=passes * stored_bytes(A),
+        flops=1.0 * m * n * n + 30.0 * steps * n + 6.0 * m * n * epochs * runs,
+        tasks=(1 + means) * A.geometry.tasks(),
+        tasks_per_sweep=A.geometry.tasks(),
+        spans=len(A.geometry.spans()),
+        panel_rows=A.geometry.panel_rows,
+        panel_bytes=A.geometry.panel_bytes,
+        threads=machine.threads,
+        base_bytes=machine.base_bytes,
+        peak_bytes=int(machine.base_bytes + MARGIN_BYTES + max(sweep, sampling) + looks),
+        output_bytes=looks + 24 * n + 8 * runs * (epochs + 1),
         scratch_bytes=0,
     )

@@ -117,7 +117,7 @@ class Descent:
     held_out: HeldOut | None
     regime: Regime
     A: Matrix
-    tell: Callable[[Array], None] = lambda _row: None  # a row of the history, after each epoch
+    tell: Callable[[Array, Array], None] = lambda _row, _parameters: None  # after each epoch: its row, where it ended
     taken: int = field(default=0, init=False)
 
     @property
@@ -249,7 +249,7 @@ class Descent:
             best, best_loss, best_epoch = seen.copy(), found[0], epoch
         waited = epoch - best_epoch
         stopped = self.held_out is not None and regime.patience is not None and waited >= regime.patience
-        self.tell(row)
+        self.tell(row, seen)
         return state._replace(
             epoch=epoch, place=0, sums=np.zeros(3), history=np.vstack([state.history, row]), best=best,
             best_loss=best_loss, best_epoch=best_epoch, stopped=stopped,

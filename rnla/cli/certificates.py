@@ -125,6 +125,18 @@ def _told_prediction(proof: Mapping[str, Any], _record: Mapping[str, Any]) -> Ro
     ]
 
 
+def _told_study(proof: Mapping[str, Any], _record: Mapping[str, Any]) -> Rows:
+    rows = [("condition", f"{_number(proof['condition'])} of A^T A")]
+    for method, rate in proof["rates"].items():
+        seen = "too few steps to tell" if rate["measured"] is None else f"{rate['measured']:.4g} of the error a step"
+        stop = "" if rate["stopped"] is None else f"; as small as the noise at step {rate['stopped']:,}"
+        rows.append((method, f"{seen}, theory {rate['theory']:.4g}{stop}"))
+    for sampling, found in proof["comparisons"].items():
+        ends = f"{found['low']:.3g} to {found['high']:.3g} at 95 %"
+        rows.append((sampling, f"leaves {found['ratio']:.3g} times what permutations leave, {ends}"))
+    return rows
+
+
 _KINDS = {  # what only this kind has
     "spectral_bound": _told_factors,
     "column_error": _told_lines,
@@ -133,6 +145,7 @@ _KINDS = {  # what only this kind has
     "exact": _told_norms,
     "stopped_at": _told_training,
     "network": _told_prediction,
+    "rates": _told_study,
 }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rnla.dashboard.account import Account
+from rnla.dashboard.descent import account as descent_account
 from rnla.dashboard.line_words import account as bases_account
 from rnla.dashboard.mode_words import account as modes_account
 from rnla.dashboard.norms import account as norms_account
@@ -28,6 +29,7 @@ ACCOUNTS: dict[str, Callable[[Shown], Account]] = {  # by pipeline; a plug-in's 
     "similarity": pairs_account,
     "column-norms": norms_account,
     "train": training_account,
+    "descent-study": descent_account,
 }
 
 

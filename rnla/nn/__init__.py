@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rnla.nn.autodiff import gradient, value_and_gradient
     from rnla.nn.estimators import Classifier, Regressor
     from rnla.nn.pictures import picture
+    from rnla.nn.studies import descend, descent_study
     from rnla.nn.training import predict, train
 
 _HOMES = {
@@ -23,12 +24,13 @@ _HOMES |= dict.fromkeys(("Classifier", "Regressor"), "rnla.nn.estimators")
 _HOMES |= dict.fromkeys(("OnLine", "Pieces", "count_on_line", "count_regions", "pieces"), "rnla.algorithms.regions")
 _HOMES |= dict.fromkeys(("Trained", "TrainingCertificate"), "rnla.algorithms.trained")
 _HOMES |= dict.fromkeys(("gradient", "value_and_gradient"), "rnla.nn.autodiff")
+_HOMES |= dict.fromkeys(("descend", "descent_study"), "rnla.nn.studies")
 _HOMES |= dict.fromkeys(("predict", "train"), "rnla.nn.training")
 
 __all__ = [
     "Classifier", "Network", "OnLine", "Pieces", "Regressor", "Trained", "TrainingCertificate",
-    "count_on_line", "count_regions", "gradient", "picture", "pieces", "predict", "regions", "train",
-    "value_and_gradient",
+    "count_on_line", "count_regions", "descend", "descent_study", "gradient", "picture", "pieces", "predict",
+    "regions", "train", "value_and_gradient",
 ]  # fmt: skip
 
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
-import scipy.sparse
 
 from rnla.algorithms.network import Network
+from rnla.algorithms.targets import Coded, Patient, Scaled, moments_of
 from rnla.algorithms.trained import Trained
-from rnla.arrays import Array, DType
+from rnla.arrays import Array
 from rnla.errors import RequestError
 from rnla.nn.training import predict, train
 from rnla.opening import open_column, open_matrix
@@ -281,88 +281,8 @@ def classes_of(source: Source) -> Array:
     found = np.zeros(0, source.dtype)
     for start in range(0, source.shape[0], STRIP_ROWS):
         rows = slice(start, min(start + STRIP_ROWS, source.shape[0]))
-        found = np.union1d(found, np.unique(source.read(rows, slice(0, 1))))
+        found = np.union1d(found, np.unique(Patient(source).read(rows, slice(0, 1))))
         if found.size > MOST_CLASSES:
             msg = f"y has more than {MOST_CLASSES:,} different values: these are no classes; take rnla.nn.Regressor"
             raise RequestError(msg)
     return found
-
-
-def moments_of(source: Source) -> tuple[Array, Array]:
-    """Mean and standard deviation (1 where it vanishes) of each column, read strip by strip: (c,), (c,)."""
-    count, mean, deviation = 0, np.zeros(source.shape[1]), np.zeros(source.shape[1])
-    for start in range(0, source.shape[0], STRIP_ROWS):
-        rows = slice(start, min(start + STRIP_ROWS, source.shape[0]))
-        block = np.asarray(source.read(rows, slice(0, source.shape[1]))).astype(np.float64)
-        more = count + len(block)
-        shift = block.mean(axis=0) - mean
-        deviation += ((block - block.mean(axis=0)) ** 2).sum(axis=0) + shift**2 * count * len(block) / more
-        mean, count = mean + shift * len(block) / more, more
-    spread = np.sqrt(deviation / max(count, 1))
-    return mean, np.where(spread > 0, spread, 1.0)
-
-
-@dataclass(frozen=True)
-class Recoded:
-    """A column whose entries are read as something else."""
-
-    inner: Source
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(m, c)."""
-        return self.inner.shape
-
-    @property
-    def chunks(self) -> tuple[int, int]:
-        """As they lie in the store."""
-        return self.inner.chunks
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """That of the column."""
-        return self.inner.identity
-
-    @property
-    def transposed(self) -> Source:
-        """Not needed of targets."""
-        raise NotImplementedError
-
-    def place(self, row: int, column: int) -> str:
-        """Where an entry lies."""
-        return self.inner.place(row, column)
-
-
-@dataclass(frozen=True)
-class Coded(Recoded):
-    """Labels as their places among the classes."""
-
-    classes: Array
-
-    @property
-    def dtype(self) -> DType:
-        """Whole numbers."""
-        return np.dtype(np.int64)
-
-    def read(self, rows: slice, columns: slice, scratch: Array | None = None) -> Array:
-        """Codes of labels."""
-        return np.asarray(np.searchsorted(self.classes, self.inner.read(rows, columns)))
-
-
-@dataclass(frozen=True)
-class Scaled(Recoded):
-    """Targets less their mean, over their deviation."""
-
-    centre: Array
-    scale: Array
-
-    @property
-    def dtype(self) -> DType:
-        """Numbers."""
-        return np.dtype(np.float64)
-
-    def read(self, rows: slice, columns: slice, scratch: Array | None = None) -> Array:
-        """Scaled targets."""
-        found = self.inner.read(rows, columns)
-        found = found.toarray() if scipy.sparse.issparse(found) else found
-        return np.asarray((found - self.centre[columns]) / self.scale[columns])

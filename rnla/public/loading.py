@@ -12,6 +12,7 @@ import numpy as np
 import scipy.sparse
 
 from rnla.algorithms.delivery_samples import DRAWN
+from rnla.algorithms.delivery_studies import study_of
 from rnla.algorithms.delivery_training import network_of
 from rnla.algorithms.draws import Draws
 from rnla.algorithms.labels import side
@@ -21,6 +22,7 @@ from rnla.algorithms.results import PCA, SVD, Cost
 from rnla.algorithms.sample_certificates import PairsCertificate, ProductCertificate
 from rnla.algorithms.sampled_product import SampledProduct
 from rnla.algorithms.similarity import Similar
+from rnla.algorithms.studies import Study, StudyCertificate
 from rnla.algorithms.trained import Trained, TrainingCertificate
 from rnla.algorithms.training import COLUMNS
 from rnla.arrays import DType
@@ -40,14 +42,14 @@ class Parts(NamedTuple):
 
 
 LABELLED = SVD | PCA | CUR | ID | Norms | Similar
-Loaded = SVD | PCA | CUR | ID | Norms | SampledProduct | Similar | Trained
+Loaded = SVD | PCA | CUR | ID | Norms | SampledProduct | Similar | Trained | Study
 
 
 def load(path: str | os.PathLike[str]) -> Loaded:
     """A published result as the function that makes it returns it; tall arrays are Dask arrays over the store.
 
-    `SVD`, `PCA`, `CUR`, `ID`, `Norms`, `SampledProduct`, `Similar` or `Trained`, by the pipeline that made it. Names
-    and coordinates of a labelled matrix come with it where xarray is installed.
+    `SVD`, `PCA`, `CUR`, `ID`, `Norms`, `SampledProduct`, `Similar`, `Trained` or `Study`, by the pipeline that made it.
+    Names and coordinates of a labelled matrix come with it where xarray is installed.
     """
     from rnla.store.publishing import local_target
     from rnla.store.results import read_result
@@ -158,6 +160,12 @@ def _trained(found: Parts) -> Trained:
     return Trained(network, history, proof.stopped_at, cost, proof, centre, scale, None, record)
 
 
+def _study(found: Parts) -> Study:
+    arrays, cost, record = found
+    proof = StudyCertificate(**{name: value for name, value in record["certificate"].items() if name != "status"})
+    return dataclasses.replace(study_of(arrays, proof, record["config"]["batch"]), cost=cost, record=record)
+
+
 LOADERS: dict[str, Callable[[Parts], Any]] = {
     "svd": _svd,
     "pca": _pca,
@@ -167,6 +175,7 @@ LOADERS: dict[str, Callable[[Parts], Any]] = {
     "sampled-product": _product,
     "similarity": _similar,
     "train": _trained,
+    "descent-study": _study,
 }
 
 

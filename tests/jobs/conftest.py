@@ -35,6 +35,7 @@ SAMPLES = {  # pipelines that take lines or samples of a matrix: name, store, op
     "correlations": ("similarity", "wide", {"threshold": 0.95, "centred": True}),
     "similarity of few": ("similarity", "wide", {"threshold": 0.9}),
     "cur of a sparse matrix": ("cur", "sparse", {"k": K}),
+    "descent": ("descent-study", "store", {"label_column": 5, "epochs": 2, "seeds": 2, "steps": 60}),
     "train": (
         "train",
         "store",

@@ -122,7 +122,7 @@ def test_every_spelling_of_an_option_that_may_be_absent_is_known():
             "sdv",
             {},
             ConfigError,
-            ("unknown pipeline 'sdv'", "did you mean 'svd'", "known are column-norms, cur, id, pca"),
+            ("unknown pipeline 'sdv'", "did you mean 'svd'", "known are column-norms, cur, descent-study, id, pca"),
         ),
     ],
 )
@@ -201,6 +201,7 @@ def installed(tmp_path, monkeypatch):
 
 def test_a_plugged_in_pipeline_runs_and_resumes_like_our_own(installed, store, tmp_path):
     ours = {"column-norms", "cur", "id", "pca", "sampled-product", "similarity", "svd"}
+    ours |= {"descent-study", "predict", "train"}
     assert names() == tuple(sorted(ours | {"broken", "halves"}))
     assert set(pipelines()) == ours | {"halves"}
     outcome = run_job("halves", store.path, tmp_path / "out", {"power": "two", "k": K})

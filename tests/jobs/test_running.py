@@ -13,6 +13,7 @@ from distributed import Client
 
 import rnla
 import rnla.store.manifest
+from rnla.algorithms.studies import Study
 from rnla.errors import IntegrityError
 from rnla.jobs.running import Silence, plan_job, run_job
 from rnla.store.results import verify_result
@@ -143,10 +144,14 @@ def arrays_of(found):
         "SampledProduct": ("value", "left", "right", "probabilities"),
         "Similar": ("first", "second", "cosine"),
         "Trained": ("centre", "scale"),
+        "Study": ("condition",),
     }[type(found).__name__]
     if isinstance(found, rnla.nn.Trained):
         found = SimpleNamespace(**vars(found), **found.history, parameters=found.network.parameters)
         names = ("centre", "scale", "parameters", "loss", "validation_loss", "learning_rate", "steps")
+    if isinstance(found, Study):
+        curves = {path.method: path.errors for path in found.paths} | found.excess
+        return {"condition": np.array(found.condition)} | curves
     return {name: dense(getattr(found, name)) for name in names}
 
 
@@ -171,6 +176,10 @@ def returned(job):
     A = rnla.open(job.store)
     A = A.T if given.pop("transposed", False) else A
     A = A.centred() if given.pop("centred", False) else A
+    if job.name == "descent-study":
+        at = given.pop("label_column")
+        y = np.asarray(A.subset(columns=[at]).to_dask())[:, 0]
+        return rnla.nn.descent_study(A.subset(columns=np.delete(np.arange(A.shape[1]), at)), y, **given)
     if job.name == "train":
         return trained_like(job, A)
     if job.name == "sampled-product":

@@ -1,0 +1,107 @@
+"""The `descent-study` pipeline: descent on a stored least-squares problem, measured against theory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+
+from rnla.algorithms.delivery_studies import study_arrays
+from rnla.algorithms.forecasts import Machine
+from rnla.algorithms.planning import Plan
+from rnla.algorithms.planning_training import plan_study
+from rnla.algorithms.studies import Study, checked_study, gradients, study
+from rnla.algorithms.targets import Scaled, moments_of
+from rnla.cluster.resources import Resources
+from rnla.errors import ConfigError, RequestError
+from rnla.jobs.pipelines import Delivered, Pipeline, Place
+from rnla.opening import open_column
+from rnla.sweeps.matrix import Matrix
+
+
+@dataclass(frozen=True)
+class StudyConfig:
+    """Options of `descent-study`."""
+
+    labels: str | None = field(default=None, metadata={"help": "Zarr array of b, a number for each row"})
+    label_column: int | None = field(default=None, metadata={"help": "or the column of the matrix that holds it"})
+    steps: int = field(default=2000, metadata={"help": "of the methods that look at the whole gradient"})
+    epochs: int = field(default=15, metadata={"help": "of stochastic descent"})
+    seeds: int = field(default=6, metadata={"help": "runs of stochastic descent by each sampling"})
+    batch: int = field(default=8, metadata={"help": "samples of a step"})
+    learning_rate: float | None = field(default=None, metadata={"help": "without it, a quarter of what is stable"})
+    standardise: bool = field(default=True, metadata={"help": "centre and scale; without it no stochastic descent"})
+    truth: str | None = field(default=None, metadata={"help": "Zarr array of the x that b was made from"})
+    noise: float | None = field(default=None, metadata={"help": "|b - A truth| over |b|: where to stop"})
+    missing: Literal["error", "mask", "impute-mean"] = field(
+        default="error", metadata={"help": "NaN and infinity: stop, count as zero, or take the column's mean"}
+    )
+    allow_missing: bool = field(default=False, metadata={"help": "read absent chunks as the store's fill value"})
+
+
+def view(A: Matrix, config: StudyConfig) -> Matrix:
+    """The matrix as it is; refuses options that cannot be right."""
+    if (config.labels is None) == (config.label_column is None):
+        msg = "give labels, the place of b, or label_column, the column of the matrix that holds it"
+        raise ConfigError(msg)
+    if config.standardise and (config.truth is not None or config.noise is not None):
+        msg = "truth and noise are of A and b as they are: give --no-standardise with them"
+        raise ConfigError(msg)
+    if config.label_column is not None and not 0 <= config.label_column < A.shape[1]:
+        msg = f"label_column={config.label_column} must lie in 0..{A.shape[1] - 1}"
+        raise RequestError(msg)
+    checked_study(config.epochs, config.seeds, config.batch, config.steps)
+    return A
+
+
+def features(A: Matrix, config: StudyConfig) -> Matrix:
+    """The columns of A that are not b, centred and scaled as configured."""
+    if config.label_column is not None:
+        A = A.subset(columns=np.delete(np.arange(A.shape[1]), config.label_column))
+    return A.centred().scaled().astype(np.float64) if config.standardise else A
+
+
+def others(A: Matrix, config: StudyConfig) -> dict[str, Matrix]:
+    """b, and the truth."""
+    if config.labels is None:
+        found = {"labels": A.subset(columns=[config.label_column])}
+    else:
+        found = {"labels": open_column(config.labels, allow_missing=config.allow_missing)}
+    return found if config.truth is None else found | {"truth": open_column(config.truth)}
+
+
+def planned(A: Matrix, config: StudyConfig, found: Resources) -> Plan:
+    """What it will cost."""
+    runs = 3 * config.seeds if config.standardise else 0
+    machine = Machine(found.threads, found.base_bytes)
+    return plan_study(features(A, config), runs, config.epochs, config.steps, machine)
+
+
+def run(A: Matrix, config: StudyConfig, place: Place) -> Delivered:
+    """One read for whole gradients, then runs by samples."""
+    X, b = features(A, config), place.others["labels"]
+    if config.standardise:
+        b = replace(b, source=Scaled(b.source, *moments_of(b.source)))
+        found = study(
+            X, b, epochs=config.epochs, seeds=config.seeds, batch=config.batch, steps=config.steps,
+            rate=config.learning_rate,
+        )  # fmt: skip
+    else:
+        known = place.others.get("truth")
+        truth = None if known is None else known.source.read(slice(0, known.shape[0]), slice(0, 1))[:, 0]
+        problem, paths = gradients(X, b, config.steps, truth=truth, noise=config.noise)
+        found = Study(problem.condition, paths, {}, (), 0.0, 0)
+    return Delivered(study_arrays(found), found.certificate, "whole gradients and samples")
+
+
+pipeline = Pipeline(
+    name="descent-study",
+    summary="Descent on a least-squares problem: measured rates beside theory, samplings, where to stop.",
+    config=StudyConfig,
+    view=view,
+    plan=planned,
+    run=run,
+    tall={},
+    others=others,
+)

@@ -1,0 +1,117 @@
+"""`rnla.nn.descend` and `rnla.nn.descent_study`: descent on least squares, measured against theory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from rnla.algorithms.descent import Path, path, quadratic
+from rnla.algorithms.studies import Study, checked_study, study
+from rnla.algorithms.targets import Scaled, moments_of
+from rnla.jobs.running import cost_of
+from rnla.opening import open_column
+from rnla.public.ready import ready
+from rnla.sweeps.matrix import Matrix
+
+
+def descend(
+    A: Any, b: Any, *, method: str = "gradient", steps: int = 1000, truth: Any = None, noise: float | None = None
+) -> Path:
+    """Descent on |A x - b|^2 / 2 from zero, from one read of A: (m, n), (m,) -> iterates of length n.
+
+    Parameters
+    ----------
+    A : Matrix, or anything that `rnla.open` takes
+        m x n, n at most 4096; a view (centred, scaled) is taken as it is.
+    b : array of length m, or its place
+    method : {"gradient", "accelerated", "heavy ball"}
+        Steps of 1 / L; Nesterov's and Polyak's with the best momentum for the condition of A^T A.
+    steps : int
+        At most 2,000,000.
+    truth : array of length n, optional
+        The x that b was made from: how far iterates are from it is `true_errors`.
+    noise : float, optional
+        |b - A truth|: where the residual is first at most this is `stopped` (the discrepancy principle), and `x` is
+        that iterate.
+
+    Returns
+    -------
+    Path
+        `steps` looked at, `errors`, `residuals`, `true_errors`, measured `rate` and `theory`, `stopped`, `x`.
+
+    Raises
+    ------
+    RequestError, UnsupportedError
+        Shapes that do not fit, more columns than A^T A is formed of, complex data, a zero matrix.
+
+    Notes
+    -----
+    Passes: 1, one more where means of A must be found. Singular values below 1e-7 of the largest cannot be told from
+    rounding in A^T A; no descent of so few steps would see them.
+
+    Examples
+    --------
+    >>> import numpy, rnla
+    >>> found = rnla.nn.descend(numpy.diag([3.0, 1.0]), [3.0, 1.0], steps=400)
+    >>> found.x.round(6), round(found.rate * 9, 2)
+    (array([1., 1.]), 1.0)
+    """
+    matrix, column = ready(A), open_column(b)
+    return path(quadratic(matrix, column), method, steps, truth=truth, noise=noise)
+
+
+def descent_study(
+    A: Any,
+    b: Any,
+    *,
+    steps: int = 2000,
+    epochs: int = 15,
+    seeds: int = 6,
+    batch: int = 8,
+    learning_rate: float | None = None,
+) -> Study:
+    """Rates of whole-gradient methods against theory, and ways of drawing samples against one another, on A x ~ b.
+
+    Parameters
+    ----------
+    A, b
+        As for `descend`; columns and b are centred and scaled.
+    steps : int
+        Of each method that looks at the whole gradient.
+    epochs, seeds, batch, learning_rate
+        Of stochastic descent by each sampling, once for each seed. Default rate: a quarter of what is stable.
+
+    Returns
+    -------
+    Study
+        `paths`, `excess` by sampling (seeds, epochs + 1), `comparisons` with intervals of 95 %.
+
+    Notes
+    -----
+    Passes: 3 over A, and `3 seeds epochs` more where it does not fit into a buffer of 128 MB.
+
+    Examples
+    --------
+    >>> import numpy, rnla
+    >>> rng = numpy.random.default_rng(0)
+    >>> A = rng.standard_normal((300, 4))
+    >>> found = rnla.nn.descent_study(A, A @ [1, 2, 3, 4] + rng.standard_normal(300), steps=200, epochs=4, seeds=3)
+    >>> [path.method for path in found.paths], sorted(found.excess)
+    (['gradient', 'accelerated', 'heavy ball'], ['norm-squared', 'permutation', 'replacement'])
+    """
+    counts = checked_study(epochs, seeds, batch, steps)
+    opened, clock = ready(A), perf_counter()
+    matrix, column = standardised(opened, open_column(b))
+    found = study(
+        matrix, column, epochs=counts[0], seeds=counts[1], batch=counts[2], steps=counts[3], rate=learning_rate
+    )
+    return replace(found, cost=cost_of(opened, perf_counter() - clock))
+
+
+def standardised(A: Matrix, b: Matrix) -> tuple[Matrix, Matrix]:
+    """Columns and numbers centred and scaled."""
+    centre, scale = moments_of(b.source)
+    return A.centred().scaled().astype(np.float64), Matrix(Scaled(b.source, centre, scale), runner=A.runner)

@@ -1,0 +1,140 @@
+"""Descent on least squares: rates as theory has them, errors that fall and grow again, samplings compared."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.io
+import scipy.sparse
+
+import rnla
+from rnla.algorithms.descent import METHODS, theory
+from rnla.errors import RequestError, UnsupportedError
+from tests.backends import BACKENDS, SPARSE
+from tests.faults import reads, watched
+from tests.matrices import random_of, with_singular_values
+
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+
+
+def problem(condition, shape=(200, 30), seed=0):
+    """A of known condition of A^T A, x, and b = A x."""
+    A = with_singular_values(np.sqrt(np.linspace(condition, 1.0, shape[1])), shape, seed)
+    x = random_of("f8", (shape[1],), seed + 1)
+    return A, x, A @ x
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("condition", [10, 1000, 10_000])
+def test_rates_are_those_of_theory_within_a_tenth(method, condition):
+    A, x, b = problem(condition)
+    steps = 30 * condition if method == "gradient" else round(40 * condition**0.5)
+    found = rnla.nn.descend(A, b, method=method, steps=steps)
+    assert found.theory == pytest.approx(theory(method, condition), rel=1e-6)
+    assert abs(found.rate - found.theory) <= 0.1 * found.theory
+    assert np.abs(found.x - x).max() <= 1e-6
+
+
+def test_iterates_are_those_of_the_formula():
+    A, _, b = problem(20, (40, 6))
+    L, kappa = 20.0, 20.0
+    beta = (kappa**0.5 - 1) / (kappa**0.5 + 1)
+    x, before = np.zeros(6), np.zeros(6)
+    for _ in range(25):
+        y = x + beta * (x - before)
+        before, x = x, y - A.T @ (A @ y - b) / L
+    assert np.abs(rnla.nn.descend(A, b, method="accelerated", steps=25).x - x).max() <= 1e-9
+    x, before = np.zeros(6), np.zeros(6)
+    for _ in range(25):
+        step = 4 / (L**0.5 + 1) ** 2
+        before, x = x, x - step * A.T @ (A @ x - b) + beta**2 * (x - before)
+    assert np.abs(rnla.nn.descend(A, b, method="heavy ball", steps=25).x - x).max() <= 1e-9
+    x = np.zeros(6)
+    for _ in range(25):
+        x = x - A.T @ (A @ x - b) / L
+    found = rnla.nn.descend(A, b, steps=25)
+    assert np.abs(found.x - x).max() <= 1e-9
+    assert found.residuals[-1] == pytest.approx(np.linalg.norm(A @ x - b), rel=1e-6)
+    assert np.array_equal(found.steps, np.arange(26))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_any_backend_is_read_once(tmp_path, backend, small_panels):
+    A, _, b = problem(50)
+    A = A * (A > 0) if backend in SPARSE else A
+    opened = rnla.open(BACKENDS[backend](A, tmp_path / "a"))
+    if not getattr(opened.source, "by_rows", True) or opened.geometry.reads == 2:  # A^T A needs whole rows
+        with pytest.raises(UnsupportedError):
+            rnla.nn.descend(opened, b)
+        return
+    found = rnla.nn.descend(watched(opened, tmp_path / "log"), b, steps=300)
+    assert np.abs(found.x - rnla.nn.descend(A, b, steps=300).x).max() <= 1e-9
+    read = sum(one.entries for one in reads(tmp_path / "log"))
+    assert read <= opened.geometry.reads * A.size
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="no folder shared/data beside the repository")
+def test_the_error_falls_and_grows_and_the_discrepancy_principle_stops_near_its_least():
+    read = scipy.io.loadmat(SHARED / "illposed" / "gravity_100.mat", squeeze_me=True, struct_as_record=False)["Problem"]
+    known = json.loads((SHARED / "REFERENCE.json").read_text())["shared/illposed/gravity_100.mat"]
+    known = known["noise 1e-3 rel (rng default_rng(0))"]
+    A = np.asarray(read.A.todense() if scipy.sparse.issparse(read.A) else read.A)
+    noise = np.random.default_rng(0).standard_normal(100)
+    size = 1e-3 * np.linalg.norm(read.b)
+    b = read.b + size * noise / np.linalg.norm(noise)
+    found = rnla.nn.descend(A, b, steps=20_000, truth=read.x, noise=1.01 * size)
+    best = int(found.true_errors.argmin())
+    at, error = known["Landweber(step 1/s1^2)_best_within_20000"]
+    assert abs(found.steps[best] - at) <= 0.01 * at  # of the steps that are looked at
+    assert found.true_errors[best] == pytest.approx(error, rel=1e-5)
+    assert found.true_errors[-1] == pytest.approx(known["Landweber_at_20000"], rel=1e-5)
+    assert found.true_errors[best] < found.true_errors[-1] < found.true_errors[0]
+    stopped = np.linalg.norm(found.x - read.x) / np.linalg.norm(read.x)
+    assert 0 < found.stopped < 20_000
+    assert stopped <= 1.2 * error
+
+
+def test_samplings_are_compared_by_what_they_leave_beyond_the_least():
+    rng = np.random.default_rng(3)
+    A = rng.standard_normal((1200, 8)) * np.linspace(1, 5, 8) + 10
+    b = A @ rng.standard_normal(8) + rng.standard_normal(1200)
+    found = rnla.nn.descent_study(A, b, steps=300, epochs=10, seeds=6, batch=4)
+    Z, c = (A - A.mean(axis=0)) / A.std(axis=0), (b - b.mean()) / b.std()
+    least = np.linalg.lstsq(Z, c, rcond=None)[1][0] / (2 * len(Z))
+    start = 0.5 * np.mean(c**2) - least
+    for excess in found.excess.values():
+        assert excess.shape == (6, 11)
+        assert excess[:, 0] == pytest.approx(start, rel=1e-9)
+        assert np.all(excess[:, -1] < 0.05 * start)
+    (replaced, drawn) = found.comparisons
+    assert (replaced.sampling, drawn.sampling) == ("replacement", "norm-squared")
+    assert replaced.low <= replaced.ratio <= replaced.high
+    logs = np.log(found.excess["replacement"][:, -1] / found.excess["permutation"][:, -1])
+    assert replaced.ratio == pytest.approx(np.exp(logs.mean()))
+    assert replaced.ratio > 1  # permutations leave less, with this seed as with others
+
+
+BAD = {
+    "too many columns": (lambda: rnla.nn.descend(np.ones((2, 4097)), [1.0, 2.0]), RequestError, "4,096 at most"),
+    "another length": (lambda: rnla.nn.descend(np.eye(3), [1.0, 2.0]), RequestError, "3 rows"),
+    "a zero matrix": (lambda: rnla.nn.descend(np.zeros((3, 2)), np.ones(3)), RequestError, "A is zero"),
+    "complex": (lambda: rnla.nn.descend(np.eye(3) * 1j, np.ones(3)), UnsupportedError, "real data"),
+    "an unknown method": (lambda: rnla.nn.descend(np.eye(3), np.ones(3), method="newton"), RequestError, "heavy ball"),
+    "no steps": (lambda: rnla.nn.descend(np.eye(3), np.ones(3), steps=0), RequestError, "steps"),
+    "too many steps": (lambda: rnla.nn.descend(np.eye(3), np.ones(3), steps=10**7), RequestError, "2,000,000"),
+    "a truth of another length": (
+        lambda: rnla.nn.descend(np.eye(3), np.ones(3), truth=[1.0]), RequestError, "truth",
+    ),
+    "one seed": (lambda: rnla.nn.descent_study(np.eye(3), np.ones(3), seeds=1), RequestError, "seeds"),
+    "no rate": (
+        lambda: rnla.nn.descent_study(np.eye(9), np.arange(9.0), batch=2, learning_rate=-1), RequestError, "positive",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_cannot_be_right_is_refused(case):
+    action, kind, words = BAD[case]
+    with pytest.raises(kind, match=words):
+        action()
