@@ -11,6 +11,7 @@ import multiprocessing
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -140,6 +141,42 @@ def workers(folder: Path) -> str:
     return table(("784, 512, 512, 10", "one process, samples/s", "two", "two over one"), rows)
 
 
+def tape() -> str:
+    """What derivatives cost beside the functions they are of."""
+    X, y = data(BATCH)
+    rng, rows = np.random.default_rng(1), []
+    wide = X.astype(np.float64)
+    W1, W2 = rng.standard_normal((N, 512)) / 28, rng.standard_normal((512, CLASSES)) / 22
+    x, picked = rng.standard_normal(100_000), np.arange(BATCH)
+
+    def network_loss(W1: Any, W2: Any) -> Any:
+        Z = np.maximum(wide @ W1, 0) @ W2
+        top = Z.max(axis=1, keepdims=True)
+        return (np.log(np.exp(Z - top).sum(axis=1)) + top[:, 0] - Z[picked, y]).mean()
+
+    def chain(x: Any) -> Any:
+        for _ in range(20):
+            x = np.sin(x) + 0.5 * x
+        return x.sum()
+
+    for name, f, given in (
+        (f"loss of a network {N}, 512, {CLASSES}, batch of {BATCH}", network_loss, (W1, W2)),
+        ("100,000 numbers through 20 sines", chain, (x,)),
+    ):
+        both = rnla.nn.value_and_gradient(f)
+        alone, derived = turns(lambda: 1 / timed(f, given), lambda: 1 / timed(both, given))  # noqa: B023
+        rows.append((name, f"{1e3 / alone:.1f}", f"{1e3 / derived:.1f}", f"{alone / derived:.1f} x"))
+    return table(("function", "alone, ms", "with all derivatives, ms", "derivatives over function"), rows)
+
+
+def timed(f: Callable[..., Any], given: tuple[Any, ...]) -> float:
+    """Seconds of a call, of twenty."""
+    clock = perf_counter()
+    for _ in range(20):
+        f(*given)
+    return (perf_counter() - clock) / 20
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.network", description=__doc__)
@@ -153,8 +190,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             parts.append(beside_torch())
         except ImportError:
             parts.append("PyTorch is not installed here: nothing to compare with.")
-        for part in (out_of_core, workers):
-            parts.append(part(folder))
+        for part in (tape, partial(out_of_core, folder), partial(workers, folder)):
+            parts.append(part())
             print(parts[-1], flush=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -95,3 +95,10 @@ def spelt_times(values: Array) -> list[str]:
         return [str(value) for value in values]
     whole_days = bool((values == values.astype("datetime64[D]")).all())
     return [str(date) for date in np.datetime_as_string(values, unit="D" if whole_days else "s")]
+
+
+def clock(seconds: float) -> str:
+    """0:07, 12:05, 3:00:12."""
+    minutes, s = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{s:02}" if hours else f"{minutes}:{s:02}"

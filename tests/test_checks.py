@@ -29,7 +29,7 @@ CALLS = {
     "missing": (lambda _: rnla.open(A, missing=["mask"]), r"missing=\['mask'\] must be one of error, mask"),
     "pipeline": (
         lambda _: rnla.plan(None, A, k=2),
-        "pipeline=None must be the name of one: column-norms, cur, id, pca",
+        "pipeline=None must be the name of one: column-norms, cur, descent-study, id, pca",
     ),
     "weights": (lambda _: rnla.open(A).weighted(rows=["a"] * 30), "rows must be numbers"),
     "scale of text": (lambda _: rnla.open(A).scaled(["a"] * 8), "scale must be numbers"),

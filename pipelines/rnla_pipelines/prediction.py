@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from rnla.algorithms.forecasts import Machine
-from rnla.algorithms.network import predicted
+from rnla.algorithms.network import Network, predicted
 from rnla.algorithms.planning import Plan
 from rnla.algorithms.planning_training import plan_prediction
 from rnla.algorithms.trained import PredictionCertificate, Trained
@@ -22,7 +22,7 @@ from rnla.sweeps.matrix import Matrix
 class PredictConfig:
     """Options of `predict`."""
 
-    network: str = field(metadata={"help": "result of the train pipeline"})
+    network: str = field(metadata={"help": "result of the train pipeline, or of rnla.nn.save"})
     missing: Literal["error", "mask", "impute-mean"] = field(
         default="error", metadata={"help": "NaN and infinity: stop, count as zero, or take the column's mean"}
     )
@@ -31,30 +31,37 @@ class PredictConfig:
 
 def view(A: Matrix, config: PredictConfig) -> Matrix:
     """The matrix as the network was trained to see it."""
-    found = trained(config)
-    if A.shape[1] != found.network.widths[0]:
-        msg = f"the network takes {found.network.widths[0]} inputs and the matrix has {A.shape[1]} columns"
+    found = loaded(config)
+    network = network_of(found)
+    if A.shape[1] != network.widths[0]:
+        msg = f"the network takes {network.widths[0]} inputs and the matrix has {A.shape[1]} columns"
         raise RequestError(msg)
-    return found.view(A).astype(found.network.dtype)
+    A = found.view(A) if isinstance(found, Trained) else A
+    return A.astype(network.dtype)
 
 
-def trained(config: PredictConfig) -> Trained:
-    """The network and its view."""
+def loaded(config: PredictConfig) -> Trained | Network:
+    """What was trained or saved."""
     found = load(config.network)
-    if not isinstance(found, Trained):
-        msg = f"network={config.network!r} is no result of the train pipeline; give one: rnla run train"
+    if not isinstance(found, Trained | Network):
+        msg = f"network={config.network!r} is neither a result of the train pipeline nor of rnla.nn.save: give one"
         raise ConfigError(msg)
     return found
 
 
+def network_of(found: Trained | Network) -> Network:
+    """The network alone."""
+    return found.network if isinstance(found, Trained) else found
+
+
 def planned(A: Matrix, config: PredictConfig, found: Resources) -> Plan:
     """What it will cost."""
-    return plan_prediction(A, trained(config).network, Machine(found.threads, found.base_bytes))
+    return plan_prediction(A, network_of(loaded(config)), Machine(found.threads, found.base_bytes))
 
 
 def run(A: Matrix, config: PredictConfig, place: Place) -> Delivered:
     """One sweep; values go straight into the result."""
-    network = trained(config).network
+    network = network_of(loaded(config))
     predicted(network, A, place.workspace)
     digest = hashlib.blake2b(network.parameters.tobytes(), digest_size=16).hexdigest()
     return Delivered({}, PredictionCertificate(config.network, digest, network.widths[-1]), "one read")

@@ -156,7 +156,7 @@ def run(A: Matrix, config: TrainConfig, place: Place) -> Delivered:
         seed=config.seed,
         epochs=config.epochs,
     )
-    found = trained(Descent(start, made.samples, made.held_out, asked, X), place.checkpoints)
+    found = trained(Descent(start, made.samples, made.held_out, asked, X, say=place.note), place.checkpoints)
     return Delivered(network_arrays(found, made, config.loss), certificate_of(found, made), config.optimizer)
 
 

@@ -45,11 +45,7 @@ def certificate_of(found: Training, made: Prepared) -> TrainingCertificate:
 
 def network_arrays(found: Training, made: Prepared, loss: str) -> Named:
     """The layers, the view in which samples are seen, the history, and what was taken for what among those held out."""
-    arrays: Named = {}
-    for number, layer in enumerate(found.network.layers, 1):
-        ends = f"layer_{number - 1}" if number > 1 else "input", f"layer_{number}"
-        arrays[f"weights_{number}"] = (np.array(layer.W), ends)
-        arrays[f"biases_{number}"] = (np.array(layer.b), ends[1:])
+    arrays = layer_arrays(found.network)
     transform = made.samples.transform
     for name, vector in (("centre", transform.centre), ("scale", transform.scale)):
         if vector is not None:
@@ -57,6 +53,16 @@ def network_arrays(found: Training, made: Prepared, loss: str) -> Named:
     arrays |= {name: (values, ("epoch",)) for name, values in history_of(found.history).items()}
     if made.held_out is not None and loss != "square":
         arrays["confusion"] = (confusion(found.network, made.held_out, loss), ("true_class", "decided_class"))
+    return arrays
+
+
+def layer_arrays(network: Network) -> Named:
+    """Weights and biases, layer by layer."""
+    arrays: Named = {}
+    for number, layer in enumerate(network.layers, 1):
+        ends = f"layer_{number - 1}" if number > 1 else "input", f"layer_{number}"
+        arrays[f"weights_{number}"] = (np.array(layer.W), ends)
+        arrays[f"biases_{number}"] = (np.array(layer.b), ends[1:])
     return arrays
 
 

@@ -23,7 +23,7 @@ from rnla.algorithms.lifecycle import Checkpoints, iterate
 from rnla.algorithms.network import Network
 from rnla.algorithms.replicas import Common, Places, Shift, shift
 from rnla.algorithms.steps import Rule, step
-from rnla.arrays import Array
+from rnla.arrays import Array, clock
 from rnla.errors import DivergedError
 from rnla.kernels.blas import single_blas_thread
 from rnla.kernels.layers import Room, decided, forward, loss_and_slopes
@@ -118,7 +118,9 @@ class Descent:
     regime: Regime
     A: Matrix
     tell: Callable[[Array, Array], None] = lambda _row, _parameters: None  # after each epoch: its row, where it ended
+    say: Callable[[str], None] = lambda _text: None  # after each round: where it is
     taken: int = field(default=0, init=False)
+    started: float = field(default_factory=perf_counter, init=False)
 
     @property
     def buffers(self) -> int:
@@ -167,7 +169,17 @@ class Descent:
         self._refuse_divergence(state, shifts, loss)
         first = state.first_loss or loss
         state = self._joined(state, shifts)._replace(sweeps=state.sweeps + 1, place=stop, first_loss=first)
+        self.say(self._told(state))
         return state if stop < total else self._over(state)
+
+    def _told(self, state: State) -> str:
+        """Epoch, loss, speed, time left."""
+        total, epochs = self.samples.order.taken, self.regime.epochs
+        speed = self.taken / max(perf_counter() - self.started, 1e-9)
+        left = (epochs - state.epoch) * total - state.place
+        loss = f"loss {state.sums[0] / state.sums[2]:.4g}"
+        right = "" if self.regime.loss == "square" else f", {state.sums[1] / state.sums[2]:.1%} right"
+        return f"epoch {state.epoch + 1} of {epochs}, {loss}{right}, {speed:,.0f} samples/s, {clock(left / speed)} left"
 
     def _runner(self) -> Runner:
         """Who works: one thread where steps are so small that more would wait for Python's lock."""
@@ -311,7 +323,7 @@ def evaluated(network: Network, loss: str, held: HeldOut) -> tuple[float, float]
 
 def trained(method: Descent, checkpoints: Checkpoints | None = None) -> Training:
     """The network after its last round, from the last checkpoint on."""
-    clock = perf_counter()
+    began = perf_counter()
     runner = method.A.swept_by
     with_runner = replace(method, A=replace(method.A, runner=runner))
     try:
@@ -319,4 +331,4 @@ def trained(method: Descent, checkpoints: Checkpoints | None = None) -> Training
             state = iterate(with_runner, checkpoints)
     finally:
         ended(runner, forget, method.samples.token)
-    return with_runner.finished(state, perf_counter() - clock)
+    return with_runner.finished(state, perf_counter() - began)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from rnla.arrays import spelt_bytes
+from rnla.arrays import clock, spelt_bytes
 from rnla.cli.output import console, singular
 
 if TYPE_CHECKING:
@@ -76,13 +76,6 @@ class Pace:
         ).rstrip()
 
 
-def clock(seconds: float) -> str:
-    """0:07, 12:05, 3:00:12."""
-    minutes, s = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{s:02}" if hours else f"{minutes}:{s:02}"
-
-
 class Display:
     """Observer that draws one line, several times a second."""
 
@@ -92,6 +85,7 @@ class Display:
         self.pace = Pace(1, 1)
         self.bar: Progress | None = None
         self.task: TaskID | None = None
+        self.note = ""
 
     def planned(self, plan: Any) -> None:
         """Say what is going to happen, and start the line."""
@@ -120,6 +114,11 @@ class Display:
         self.pace.read(byte_count)
         self._draw()
 
+    def noted(self, text: str) -> None:
+        """Where the work is, in the pipeline's own words: these are shown in place of passes and bytes."""
+        self.note = text
+        self._draw()
+
     def finished(self, outcome: Any) -> None:
         """Take the line away."""
         self.stop()
@@ -135,7 +134,8 @@ class Display:
 
     def _draw(self) -> None:
         if self.bar is not None and self.task is not None:
-            self.bar.update(self.task, completed=self.pace.done_bytes, description=self._title())
+            title, pace = ("", self.note) if self.note else (self._title(), self.pace)
+            self.bar.update(self.task, completed=self.pace.done_bytes, description=title, pace=pace)
 
 
 @contextmanager

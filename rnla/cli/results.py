@@ -128,8 +128,7 @@ def _told_input(given: Mapping[str, Any], name: str = "input") -> list[tuple[str
 
 def told_cost(record: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What the result cost, beside what was promised."""
-    from rnla.arrays import spelt_bytes
-    from rnla.cli.progress import clock
+    from rnla.arrays import clock, spelt_bytes
 
     cost, promised = record.get("cost") or {}, record.get("plan") or {}
     if not cost:

@@ -67,6 +67,10 @@ class Teller:
         """After each sweep."""
         self.tell("swept", sweeps=sweeps_done)
 
+    def noted(self, text: str) -> None:
+        """What a pipeline says of where it is."""
+        self.tell("noted", text=text)
+
     def read(self, byte_count: int) -> None:
         """As data is read; from any thread."""
         with self.lock:

@@ -37,6 +37,7 @@ class Place:
     workspace: Workspace
     checkpoints: Checkpoints
     others: Mapping[str, Matrix] = field(default_factory=dict)  # by the names that the pipeline gives them
+    note: Callable[[str], None] = lambda _text: None  # tells whoever watches where the work is
 
 
 @dataclass(frozen=True)

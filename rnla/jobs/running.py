@@ -61,6 +61,9 @@ class Observer(Protocol):
     def read(self, byte_count: int) -> None:
         """As data is read; from any thread."""
 
+    def noted(self, text: str) -> None:
+        """What a pipeline says of where it is: an epoch, a loss, the time left."""
+
     def finished(self, outcome: Outcome) -> None:
         """After publication."""
 
@@ -75,6 +78,9 @@ class Silence:
         """Nothing."""
 
     def read(self, byte_count: int) -> None:
+        """Nothing."""
+
+    def noted(self, text: str) -> None:
         """Nothing."""
 
     def finished(self, outcome: Outcome) -> None:
@@ -232,7 +238,7 @@ def _worked(work: Work, folder: JobFolder, watcher: Observer, *, overwrite: bool
         talls = (folder.group, folder.scratch)
         checkpoints = FileCheckpoints(folder.state, work.data, watcher.swept, A.meter, clock, talls=talls)
         resumed = checkpoints.sweeps()
-        place = Place(JobWorkspace(writer, Scratch(str(folder.scratch))), checkpoints, work.others)
+        place = Place(JobWorkspace(writer, Scratch(str(folder.scratch))), checkpoints, work.others, watcher.noted)
         delivered = chosen.run(A, work.config, place)
         for name, (array, dimensions) in delivered.arrays.items():
             writer.set(name, array, named(dimensions, A.labels))

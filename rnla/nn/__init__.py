@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from rnla.nn.autodiff import gradient, value_and_gradient
     from rnla.nn.estimators import Classifier, Regressor
     from rnla.nn.pictures import picture
+    from rnla.nn.storing import save
     from rnla.nn.studies import descend, descent_study
     from rnla.nn.training import predict, train
 
 _HOMES = {
+    "save": "rnla.nn.storing",
     "Network": "rnla.algorithms.network",
     "picture": "rnla.nn.pictures",
     "regions": "rnla.algorithms.arrangements",
@@ -30,7 +32,7 @@ _HOMES |= dict.fromkeys(("predict", "train"), "rnla.nn.training")
 __all__ = [
     "Classifier", "Network", "OnLine", "Pieces", "Regressor", "Trained", "TrainingCertificate",
     "count_on_line", "count_regions", "descend", "descent_study", "gradient", "picture", "pieces", "predict",
-    "regions", "train", "value_and_gradient",
+    "regions", "save", "train", "value_and_gradient",
 ]  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from rnla.algorithms.delivery_training import network_of
 from rnla.algorithms.draws import Draws
 from rnla.algorithms.labels import side
 from rnla.algorithms.lines import CUR, ID
+from rnla.algorithms.network import Network
 from rnla.algorithms.norms import Norms
 from rnla.algorithms.results import PCA, SVD, Cost
 from rnla.algorithms.sample_certificates import PairsCertificate, ProductCertificate
@@ -42,14 +43,15 @@ class Parts(NamedTuple):
 
 
 LABELLED = SVD | PCA | CUR | ID | Norms | Similar
-Loaded = SVD | PCA | CUR | ID | Norms | SampledProduct | Similar | Trained | Study
+Loaded = SVD | PCA | CUR | ID | Norms | SampledProduct | Similar | Trained | Study | Network
 
 
 def load(path: str | os.PathLike[str]) -> Loaded:
     """A published result as the function that makes it returns it; tall arrays are Dask arrays over the store.
 
-    `SVD`, `PCA`, `CUR`, `ID`, `Norms`, `SampledProduct`, `Similar`, `Trained` or `Study`, by the pipeline that made it.
-    Names and coordinates of a labelled matrix come with it where xarray is installed.
+    `SVD`, `PCA`, `CUR`, `ID`, `Norms`, `SampledProduct`, `Similar`, `Trained`, `Study` or `Network`, by the
+    pipeline that made it; of `predict` the values, a Dask array. Names and coordinates of a labelled matrix come along
+    where xarray is installed.
     """
     from rnla.store.publishing import local_target
     from rnla.store.results import read_result
@@ -175,6 +177,8 @@ LOADERS: dict[str, Callable[[Parts], Any]] = {
     "sampled-product": _product,
     "similarity": _similar,
     "train": _trained,
+    "predict": lambda found: dasked(found.arrays["values"]),
+    "network": lambda found: network_of(found.arrays, found.record["config"]["seed"]),
     "descent-study": _study,
 }
 

@@ -6,8 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from rnla.arrays import clock
 from rnla.cli import progress
-from rnla.cli.progress import Pace, clock
+from rnla.cli.progress import Display, Pace
 
 
 @pytest.fixture
@@ -96,3 +97,14 @@ def test_passes_and_certificate_are_shown_on_a_terminal(store, tmp_path):
     assert "pass 1 of" in text
     assert "of memory a process" in text
     assert "with probability" in text
+
+
+def test_words_of_a_pipeline_take_the_place_of_passes_and_bytes():
+    drawn = []
+    display = Display(screen=None)
+    display.bar, display.task = SimpleNamespace(update=lambda _task, **shown: drawn.append(shown)), 0
+    display.swept(0)
+    assert (drawn[-1]["description"], drawn[-1]["pace"]) == ("pass 1 of 1", display.pace)
+    display.noted("epoch 2 of 5, loss 0.25, 0:07 left")
+    display.swept(1)
+    assert (drawn[-1]["description"], drawn[-1]["pace"]) == ("", "epoch 2 of 5, loss 0.25, 0:07 left")

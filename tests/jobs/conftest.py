@@ -35,6 +35,7 @@ SAMPLES = {  # pipelines that take lines or samples of a matrix: name, store, op
     "correlations": ("similarity", "wide", {"threshold": 0.95, "centred": True}),
     "similarity of few": ("similarity", "wide", {"threshold": 0.9}),
     "cur of a sparse matrix": ("cur", "sparse", {"k": K}),
+    "predict": ("predict", "store", {"network": "{network}"}),
     "descent": ("descent-study", "store", {"label_column": 5, "epochs": 2, "seeds": 2, "steps": 60}),
     "train": (
         "train",
@@ -144,12 +145,19 @@ def right(tmp_path):
     return kept(np.random.default_rng(4).standard_normal((N, 50)), tmp_path / "b.zarr", (N, 20), compressors=None)
 
 
+@pytest.fixture
+def network(tmp_path):
+    """A network in a store."""
+    return rnla.nn.save(rnla.nn.Network((N, 5, 2), seed=4), tmp_path / "net.zarr")
+
+
 @pytest.fixture(params=SAMPLES)
-def sample(request, right, tmp_path):
+def sample(request, right, network, tmp_path):
     """The job of a pipeline that takes samples, its store, and where it goes: `sample(out)`, reads logged if asked."""
     name, where, options = SAMPLES[request.param]
     found = request.getfixturevalue(where)
-    given = {key: str(right.path) if value == "{right}" else value for key, value in options.items()}
+    places = {"{right}": str(right.path), "{network}": str(network)}
+    given = {key: places.get(value, value) if isinstance(value, str) else value for key, value in options.items()}
 
     def job(out="out", *, log=None):
         return Job(name, str(found.path), str(tmp_path / out), given, log and str(tmp_path / log))

@@ -292,7 +292,7 @@ def test_every_pipeline_finds_nan_and_locates_it(sample, tmp_path):
         assert "not for columns and rows of the matrix itself: cur, interpolative" in str(caught.value)
     else:
         masked = replace(job, options=job.options | {"missing": "mask"}, overwrite=True)
-        assert rnla.load(masked.run().path).cost.missing_entries == 1
+        assert masked.run().attributes["cost"]["missing_entries"] == 1
 
 
 def test_a_damaged_right_factor_is_named(store, right, tmp_path):

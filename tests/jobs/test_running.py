@@ -1,6 +1,7 @@
 """A job from end to end: the published answer against numpy, what its record says, what it read, and its second run."""
 
 import json
+import re
 import shutil
 from datetime import datetime
 from types import SimpleNamespace
@@ -197,6 +198,10 @@ def returned(job):
 def test_every_pipeline_publishes_what_its_function_returns(sample):
     outcome = sample().run()
     opened(outcome.path)
+    if sample().name == "predict":
+        expected = rnla.nn.predict(rnla.load(sample().options["network"]), sample().store)
+        assert dense(rnla.load(outcome.path)).tobytes() == dense(expected).tobytes()
+        return
     loaded, direct = rnla.load(outcome.path), returned(sample())
     assert type(loaded) is type(direct)
     for name, array in arrays_of(direct).items():
@@ -325,8 +330,23 @@ class Notes(Silence):
     def read(self, byte_count):
         self.bytes_read += byte_count
 
+    def noted(self, text):
+        self.order.append(text)
+
     def finished(self, outcome):
         self.order.append("finished")
+
+
+def test_training_tells_its_epoch_loss_speed_and_time_left(store, tmp_path):
+    notes = Notes()
+    options = {"label_column": 2, "outputs": 1, "loss": "square", "epochs": 2, "local_steps": 12}
+    Job("train", str(store.path), str(tmp_path / "out"), options).run(notes)
+    told = [note for note in notes.order if isinstance(note, str) and note.startswith("epoch")]
+    assert len(told) == 4  # two rounds an epoch
+    for number, text in enumerate(told):
+        assert re.fullmatch(rf"epoch {1 + number // 2} of 2, loss [\d.e-]+, [\d,]+ samples/s, \d+:\d\d left", text), (
+            text
+        )
 
 
 CASES = {
