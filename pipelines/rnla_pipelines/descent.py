@@ -14,10 +14,11 @@ from rnla.algorithms.planning_training import plan_study
 from rnla.algorithms.studies import Study, checked_study, gradients, study
 from rnla.algorithms.targets import Scaled, moments_of
 from rnla.cluster.resources import Resources
-from rnla.errors import ConfigError, RequestError
+from rnla.errors import ConfigError
 from rnla.jobs.pipelines import Delivered, Pipeline, Place
 from rnla.opening import open_column
 from rnla.sweeps.matrix import Matrix
+from rnla_pipelines.labels import check_labels, labels, unlabelled
 
 
 @dataclass(frozen=True)
@@ -42,32 +43,23 @@ class StudyConfig:
 
 def view(A: Matrix, config: StudyConfig) -> Matrix:
     """The matrix as it is; refuses options that cannot be right."""
-    if (config.labels is None) == (config.label_column is None):
-        msg = "give labels, the place of b, or label_column, the column of the matrix that holds it"
-        raise ConfigError(msg)
+    check_labels(A, config)
     if config.standardise and (config.truth is not None or config.noise is not None):
         msg = "truth and noise are of A and b as they are: give --no-standardise with them"
         raise ConfigError(msg)
-    if config.label_column is not None and not 0 <= config.label_column < A.shape[1]:
-        msg = f"label_column={config.label_column} must lie in 0..{A.shape[1] - 1}"
-        raise RequestError(msg)
     checked_study(config.epochs, config.seeds, config.batch, config.steps)
     return A
 
 
 def features(A: Matrix, config: StudyConfig) -> Matrix:
     """The columns of A that are not b, centred and scaled as configured."""
-    if config.label_column is not None:
-        A = A.subset(columns=np.delete(np.arange(A.shape[1]), config.label_column))
+    A = unlabelled(A, config)
     return A.centred().scaled().astype(np.float64) if config.standardise else A
 
 
 def others(A: Matrix, config: StudyConfig) -> dict[str, Matrix]:
     """b, and the truth."""
-    if config.labels is None:
-        found = {"labels": A.subset(columns=[config.label_column])}
-    else:
-        found = {"labels": open_column(config.labels, allow_missing=config.allow_missing)}
+    found = {"labels": labels(A, config)}
     return found if config.truth is None else found | {"truth": open_column(config.truth)}
 
 

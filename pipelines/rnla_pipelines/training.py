@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -14,16 +13,14 @@ from rnla.algorithms.network import Network
 from rnla.algorithms.planning import Plan
 from rnla.algorithms.planning_training import plan_training
 from rnla.algorithms.regime import checked_regime
-from rnla.algorithms.samples import held_rows, prepared
+from rnla.algorithms.samples import held_count, held_rows, prepared, standardised
 from rnla.algorithms.training import Descent, Regime, trained
-from rnla.arrays import Array
 from rnla.cluster.resources import Resources
-from rnla.errors import ConfigError, RequestError
+from rnla.errors import ConfigError
 from rnla.jobs.pipelines import Delivered, Pipeline, Place
-from rnla.opening import open_column
+from rnla.kernels.layers import checked_widths
 from rnla.sweeps.matrix import Matrix
-
-LENGTH = 8.0  # mean length of a standardised sample, at most: learning rates then fit any number of columns
+from rnla_pipelines.labels import check_labels, labels, unlabelled
 
 
 @dataclass(frozen=True)
@@ -65,50 +62,42 @@ class TrainConfig:
 
 def view(A: Matrix, config: TrainConfig) -> Matrix:
     """The matrix as it is; refuses options that cannot be right."""
-    if (config.labels is None) == (config.label_column is None):
-        msg = "give labels, the place of the targets, or label_column, the column of the matrix that holds them"
-        raise ConfigError(msg)
-    if config.label_column is not None and not 0 <= config.label_column < A.shape[1]:
-        msg = f"label_column={config.label_column} must lie in 0..{A.shape[1] - 1}"
-        raise RequestError(msg)
+    check_labels(A, config)
     regime(features(A, config), config)
     return A
 
 
 def features(A: Matrix, config: TrainConfig) -> Matrix:
     """The columns that are no label, standardised as configured."""
-    if config.label_column is not None:
-        A = A.subset(columns=np.delete(np.arange(A.shape[1]), config.label_column))
+    A = unlabelled(A, config)
     return standardised(A) if config.standardise else A
 
 
-def standardised(A: Matrix) -> Matrix:
-    """Columns centred and scaled, so that samples have a mean length of 8 at most."""
-    n = A.shape[1]
-    return A.centred().scaled().weighted(columns=np.full(n, min(1.0, LENGTH / math.sqrt(n))))
-
-
-def network(A: Matrix, config: TrainConfig) -> Network:
-    """Where descent starts."""
+def widths(A: Matrix, config: TrainConfig) -> tuple[int, ...]:
+    """Inputs, hidden layers, outputs."""
     try:
         hidden = tuple(int(width) for width in config.hidden.replace(",", " ").split())
     except ValueError:
         msg = f"hidden={config.hidden!r} must be widths of layers, such as 128,64"
         raise ConfigError(msg) from None
-    return Network((A.shape[1], *hidden, config.outputs), dtype=config.precision, seed=config.seed)
+    return checked_widths((A.shape[1], *hidden, config.outputs))
 
 
-def held(A: Matrix, config: TrainConfig) -> Array:
-    """Rows held out."""
-    itemsize = np.dtype(config.precision).itemsize
-    return held_rows(A.shape[0], A.shape[1], itemsize, config.validation, config.seed)
+def network(A: Matrix, config: TrainConfig) -> Network:
+    """Where descent starts."""
+    return Network(widths(A, config), dtype=config.precision, seed=config.seed)
+
+
+def held(A: Matrix, config: TrainConfig) -> int:
+    """How many rows are held out."""
+    return held_count(*A.shape, np.dtype(config.precision).itemsize, config.validation)
 
 
 def regime(A: Matrix, config: TrainConfig) -> Regime:
     """The options as a checked regime."""
     return checked_regime(
-        network(A, config),
-        A.shape[0] - held(A, config).size,
+        widths(A, config),
+        A.shape[0] - held(A, config),
         loss=config.loss,
         optimizer=config.optimizer,
         learning_rate=config.learning_rate,
@@ -130,9 +119,7 @@ def regime(A: Matrix, config: TrainConfig) -> Regime:
 
 def others(A: Matrix, config: TrainConfig) -> dict[str, Matrix]:
     """The targets."""
-    if config.labels is None:
-        return {"labels": A.subset(columns=[config.label_column])}
-    return {"labels": open_column(config.labels, allow_missing=config.allow_missing)}
+    return {"labels": labels(A, config)}
 
 
 def planned(A: Matrix, config: TrainConfig, found: Resources) -> Plan:
@@ -151,7 +138,7 @@ def run(A: Matrix, config: TrainConfig, place: Place) -> Delivered:
         place.others["labels"],
         start,
         config.loss,
-        held=held(X, config),
+        held=held_rows(*X.shape, start.dtype.itemsize, config.validation, config.seed),
         sampling=config.sampling,
         seed=config.seed,
         epochs=config.epochs,

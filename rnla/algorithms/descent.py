@@ -70,11 +70,6 @@ class Quadratic:
         """L / mu."""
         return float(self.eigenvalues[0] / self.eigenvalues[-1])
 
-    @property
-    def solution(self) -> Array:
-        """x of least norm: (n,)."""
-        return self.vectors @ (self.c / self.eigenvalues)
-
     def residual(self, z: Array) -> float:
         """|A x - b| of x = V z; its square is right to rounding of |b|^2."""
         return math.sqrt(max(0.0, self.energy + float(z @ (self.eigenvalues * z) - 2.0 * (self.c @ z))))

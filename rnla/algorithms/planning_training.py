@@ -9,10 +9,8 @@ import numpy as np
 from rnla.algorithms.forecasts import MARGIN_BYTES, Machine, sweep_bytes
 from rnla.algorithms.network import Network
 from rnla.algorithms.planning import Plan
-from rnla.algorithms.regime import flops_of
-from rnla.algorithms.samples import sizes, stored_bytes
-from rnla.algorithms.training import COLUMNS, EVALUATED_ROWS, Regime
-from rnla.arrays import Array
+from rnla.algorithms.samples import stored_bytes
+from rnla.algorithms.training import COLUMNS, EVALUATED_ROWS, FLOPS, Regime
 from rnla.sweeps.matrix import Matrix
 from rnla.sweeps.minibatches import READERS, Order
 
@@ -20,29 +18,29 @@ SCHEDULING = (0.03, 0.08)  # seconds of a task's round trip through Dask's sched
 SECOND_FLOPS = 3e10  # of one core, about
 
 
-def plan_training(A: Matrix, network: Network, regime: Regime, held: Array, machine: Machine) -> Plan:
+def plan_training(A: Matrix, network: Network, regime: Regime, held: int, machine: Machine) -> Plan:
     """Epochs of descent; the first sweep besides."""
     (m, n), geometry = A.shape, A.geometry
-    order = Order(m, A.source.dtype.itemsize * n, 0, "permutation", held)
+    order, samples = order_of(A), m - held
     epochs_read = 1 if order.buffers == 1 else regime.epochs
     passes = geometry.reads + epochs_read
-    rounds, _ = sizes(order.taken, regime.batch, regime.replicas, regime.local_steps)
+    rounds = math.ceil(samples / regime.round_samples)
     item, p = network.dtype.itemsize, network.parameters.size
     here = min(regime.replicas, machine.threads)  # replicas at work in one process
     buffers = min(1 + here, order.buffers) * order.buffer_rows * (order.row_bytes + 8 * max(1, network.widths[-1]))
-    blocks = READERS * (order.block_rows * (2 * order.row_bytes) + int(getattr(A.source, "transient_bytes", 0)))
+    blocks = blocks_bytes(A, order)
     draws = here * 3 * 8 * order.buffer_rows
     vectors = (3 + regime.rule.moments) * p * item
     rooms = 3 * max(regime.batch, EVALUATED_ROWS) * sum(network.widths) * item
     states = p * item * (4 + 2 * regime.rule.moments + 2 * regime.replicas) + 8 * p * (2 + 2 * bool(regime.averaging))
-    kept = held.size * (2 * n * item + 16)
+    kept = held * (2 * n * item + 16)
     training = buffers + blocks + draws + here * (vectors + rooms) + states + kept
     peak = (
         machine.base_bytes
         + MARGIN_BYTES
         + max(training, sweep_bytes(A, machine.threads, joined=4, rowwise=0, copies=3) + kept)
     )
-    work = regime.local_steps * regime.batch * 6.0 * p / SECOND_FLOPS
+    work = regime.local_steps * regime.batch * FLOPS * p / SECOND_FLOPS
     low, high = (cost / (cost + work) for cost in SCHEDULING)
     batches = f"batches of {regime.batch:,}"
     if regime.replicas > 1:
@@ -60,7 +58,7 @@ def plan_training(A: Matrix, network: Network, regime: Regime, held: Array, mach
         sweeps=rounds * regime.epochs,
         passes=passes,
         bytes_read=passes * stored_bytes(A),
-        flops=flops_of(network, order.taken, regime.epochs),
+        flops=FLOPS * p * samples * regime.epochs,
         tasks=rounds * regime.epochs * (regime.replicas + 1),
         tasks_per_sweep=regime.replicas + 1,
         spans=regime.replicas,
@@ -75,6 +73,16 @@ def plan_training(A: Matrix, network: Network, regime: Regime, held: Array, mach
                         + 8 * len(COLUMNS) * regime.epochs),
         notes=notes(order, regime),
     )  # fmt: skip
+
+
+def order_of(A: Matrix) -> Order:
+    """How large blocks and buffers are; which rows they hold does not matter here."""
+    return Order(A.shape[0], A.source.dtype.itemsize * A.shape[1], 0, "permutation", np.zeros(0, np.int64))
+
+
+def blocks_bytes(A: Matrix, order: Order) -> int:
+    """Memory of the blocks that are being read into a buffer."""
+    return READERS * (2 * order.block_rows * order.row_bytes + int(getattr(A.source, "transient_bytes", 0)))
 
 
 def notes(order: Order, regime: Regime) -> tuple[str, ...]:
@@ -126,12 +134,12 @@ def plan_prediction(A: Matrix, network: Network, machine: Machine) -> Plan:
 def plan_study(A: Matrix, runs: int, epochs: int, steps: int, machine: Machine) -> Plan:
     """Whole gradients from one read of A^T A, and so many runs of stochastic descent by samples."""
     m, n = A.shape
-    order = Order(m, A.source.dtype.itemsize * n, 0, "permutation", np.zeros(0, np.int64))
+    order = order_of(A)
     means = 0 if A.settled else 1
     of_run = 1 if order.buffers == 1 else epochs
     passes = (1 + means) * A.geometry.reads + (A.geometry.reads + runs * of_run if runs else 0)
     buffers = min(2, order.buffers) * order.buffer_rows * (order.row_bytes + 16) if runs else 0
-    blocks = READERS * (order.block_rows * (2 * order.row_bytes) + int(getattr(A.source, "transient_bytes", 0)))
+    blocks = blocks_bytes(A, order)
     sweep = sweep_bytes(A.astype(np.float64), machine.threads, joined=n, rowwise=0, copies=3) + 5 * 8 * n * n
     sampling = buffers + blocks + 24 * order.buffer_rows
     looks = 8 * 6 * 3 * (1000 + 200 * max(1, int(math.log10(max(steps, 10)))))

@@ -5,9 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
-from rnla.algorithms.network import Network
 from rnla.algorithms.steps import checked_rule
 from rnla.algorithms.training import FLOPS, Regime
 from rnla.checks import flag, integer, one_of
@@ -19,7 +16,7 @@ LEAST_ROUNDS = 4  # of an epoch, for several replicas
 
 
 def checked_regime(  # noqa: PLR0913 - options are keywords
-    network: Network,
+    widths: tuple[int, ...],
     samples: int,
     *,
     loss: Any = "cross-entropy",
@@ -46,11 +43,7 @@ def checked_regime(  # noqa: PLR0913 - options are keywords
         msg = f"batch={size} for each of {K} replica{'s' * (K > 1)} is more than the {samples:,} samples to train on"
         raise RequestError(msg)
     count = integer(epochs, "epochs", least=1)
-    H = (
-        default_steps(network, samples, size, K)
-        if local_steps is None
-        else integer(local_steps, "local_steps", least=1)
-    )
+    H = default_steps(widths, samples, size, K) if local_steps is None else integer(local_steps, "local_steps", least=1)
     waits = None if patience is None else integer(patience, "patience", least=1)
     steps = count * math.ceil(samples / (size * K))
     rule = checked_rule(
@@ -72,14 +65,8 @@ def checked_regime(  # noqa: PLR0913 - options are keywords
     return Regime(str(loss), rule, size, count, K, H, waits, flag(averaging, "averaging"), outer, rate)
 
 
-def default_steps(network: Network, samples: int, batch: int, replicas: int) -> int:
+def default_steps(widths: tuple[int, ...], samples: int, batch: int, replicas: int) -> int:
     """Local steps of a round: about a second of work, and several rounds an epoch when replicas are averaged."""
-    weights = parameter_count(network.widths)
-    wanted = math.ceil(ROUND_FLOPS / (FLOPS * weights * batch))
+    wanted = math.ceil(ROUND_FLOPS / (FLOPS * parameter_count(widths) * batch))
     of_epoch = math.ceil(samples / (batch * replicas))
     return max(1, min(wanted, of_epoch if replicas == 1 else of_epoch // LEAST_ROUNDS))
-
-
-def flops_of(network: Network, samples: int, epochs: int) -> float:
-    """Multiplications and additions of training."""
-    return FLOPS * parameter_count(network.widths) * float(np.float64(samples)) * epochs

@@ -30,7 +30,7 @@ class Common:
     held: int  # buffers that a process keeps
     gradients: bool  # one step a round: give the gradient, take no step
     parameters: Array  # (p,)
-    moments: Array  # (q, p)
+    moments: Array  # (q, p); none for gradients
     steps: int  # taken before this round
     epoch: int
 

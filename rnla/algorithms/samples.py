@@ -29,6 +29,7 @@ from rnla.sweeps.spans import Tally
 
 SAMPLINGS: tuple[str, ...] = get_args(Sampling)
 MOST_HELD_BYTES = 64 << 20  # of samples held out, in memory
+LENGTH = 8.0  # mean length of a standardised sample, at most: a learning rate of 0.1 then fits
 STRIP_ROWS = 64 * TILE_ROWS  # targets that are looked at at once
 
 
@@ -40,8 +41,8 @@ class Prepared:
     held_out: HeldOut | None
 
 
-def held_rows(m: int, n: int, itemsize: int, share: Any, seed: int) -> Array:
-    """Indices of the rows held out, sorted: a share of all by addressed randomness, or so many; at most 64 MB."""
+def held_count(m: int, n: int, itemsize: int, share: Any) -> int:
+    """How many rows are held out: a share of all, or so many; at most 64 MB."""
     whole = isinstance(share, int | np.integer) and not isinstance(share, bool)
     if not whole and not (isinstance(share, float) and 0.0 <= share < 1.0):
         msg = f"validation={share!r} must be a share of the samples, 0 <= share < 1, or a number of them"
@@ -51,10 +52,16 @@ def held_rows(m: int, n: int, itemsize: int, share: Any, seed: int) -> Array:
         raise RequestError(msg)
     most = max(1, MOST_HELD_BYTES // max(1, n * itemsize))
     wanted = min(int(share) if whole else round(share * m), most)
+    if wanted == 0 and share:
+        msg = f"validation={share!r} of {m:,} samples holds none out: give more, or 0 for none"
+        raise RequestError(msg)
+    return wanted
+
+
+def held_rows(m: int, n: int, itemsize: int, share: Any, seed: int) -> Array:
+    """Indices of the rows held out, sorted: `held_count` of them, by addressed randomness."""
+    wanted = held_count(m, n, itemsize, share)
     if wanted == 0:
-        if share:
-            msg = f"validation={share!r} of {m:,} samples holds none out: give more, or 0 for none"
-            raise RequestError(msg)
         return np.zeros(0, np.int64)
     # those with the smallest numbers: read tile by tile, keeping so many
     best, at = np.zeros(0), np.zeros(0, np.int64)
@@ -164,8 +171,7 @@ def stored_bytes(A: Matrix) -> int:
     return A.geometry.bytes if read is None else int(read(slice(0, A.shape[0]), slice(0, A.shape[1])))
 
 
-def sizes(rows: int, batch: int, replicas: int, local_steps: int) -> tuple[int, int]:
-    """Rounds of an epoch, and steps of an epoch."""
-    of_round = replicas * local_steps * batch
-    full, rest = divmod(rows, of_round)
-    return full + bool(rest), full * local_steps + math.ceil(math.ceil(rest / replicas) / batch)
+def standardised(A: Matrix) -> Matrix:
+    """Columns centred and scaled, so that samples have a mean length of 8 at most, whatever the number of columns."""
+    n = A.shape[1]
+    return A.centred().scaled().weighted(columns=np.full(n, min(1.0, LENGTH / math.sqrt(n))))

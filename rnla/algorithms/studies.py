@@ -129,7 +129,7 @@ def study(A: Matrix, b: Matrix, *, epochs: int, seeds: int, batch: int, steps: i
         msg = f"learning_rate={rate!r} must be positive"
         raise RequestError(msg)
     regime = checked_regime(
-        network, A.shape[0], loss="square", learning_rate=eta, momentum=0.0, batch=batch, epochs=epochs
+        network.widths, A.shape[0], loss="square", learning_rate=eta, momentum=0.0, batch=batch, epochs=epochs
     )
     excess = {}
     for sampling in SAMPLINGS:

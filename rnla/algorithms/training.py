@@ -54,7 +54,6 @@ class Regime:
     averaging: bool
     outer_momentum: float
     outer_rate: float
-    least: float = 0.0  # relative improvement that counts
 
     @property
     def gradients(self) -> bool:
@@ -161,7 +160,7 @@ class Descent:
         dealt = deal(state.place, stop, regime)
         common = Common(
             self.samples, self.network.widths, regime.loss, regime.rule, regime.batch, self.buffers, regime.gradients,
-            state.parameters, state.moments, state.steps, state.epoch,
+            state.parameters, state.moments[:0] if regime.gradients else state.moments, state.steps, state.epoch,
         )  # fmt: skip
         shifts = mapped(self._runner(), shift, common, dealt)
         self._tally(shifts)
@@ -257,7 +256,7 @@ class Descent:
         accuracy = right / count if classifies else math.nan
         row = np.array([loss / count, accuracy, *found, regime.rule.rate(state.steps - 1), state.steps])
         epoch, best, best_loss, best_epoch = state.epoch + 1, state.best, state.best_loss, state.best_epoch
-        if found[0] < best_loss * (1.0 - regime.least):
+        if found[0] < best_loss:
             best, best_loss, best_epoch = seen.copy(), found[0], epoch
         waited = epoch - best_epoch
         stopped = self.held_out is not None and regime.patience is not None and waited >= regime.patience

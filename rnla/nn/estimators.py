@@ -6,7 +6,6 @@ scikit-learn is used where it is installed (rnla[sklearn]): its checks of input,
 
 from __future__ import annotations
 
-import math
 import os
 from dataclasses import replace
 from typing import Any, Self
@@ -14,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from rnla.algorithms.network import Network
+from rnla.algorithms.samples import held_count, standardised
 from rnla.algorithms.targets import Coded, Patient, Scaled, moments_of
 from rnla.algorithms.trained import Trained
 from rnla.arrays import Array
@@ -30,7 +30,6 @@ except ImportError:  # pragma: no cover - the tested set has it
     msg = "rnla.nn.Classifier and Regressor need scikit-learn: pip install rnla[sklearn]; rnla.nn.train does not"
     raise ImportError(msg) from None
 
-LENGTH = 8.0  # mean length of a standardised sample, at most: a learning rate of 0.1 then fits any number of columns
 MOST_CLASSES = 10_000
 STRIP_ROWS = 1 << 20
 
@@ -83,12 +82,10 @@ class _Fitted(BaseEstimator):  # type: ignore[misc]
     def _trained(self, A: Matrix, y: Any, loss: str, outputs: int) -> None:
         """Train on a matrix; samples are held out only where patience looks at them."""
         m, n = A.shape
-        view = A
-        if self.standardise:
-            view = A.centred().scaled().weighted(columns=np.full(n, min(1.0, LENGTH / math.sqrt(n))))
+        view = standardised(A) if self.standardise else A
         network = Network((n, *self.hidden, outputs), dtype=self.precision, seed=self.seed)
         held = self.validation if self.patience is not None else 0
-        left = m - (round(held * m) if isinstance(held, float) else held)
+        left = m - held_count(m, n, network.dtype.itemsize, held)
         self.trained_ = train(
             network,
             view,

@@ -123,7 +123,7 @@ def train(  # noqa: PLR0913 - options are keywords
     seed = integer(seed, "seed")
     held = held_rows(A.shape[0], A.shape[1], network.dtype.itemsize, validation, seed)
     regime = checked_regime(
-        network,
+        network.widths,
         A.shape[0] - held.size,
         loss=loss,
         optimizer=optimizer,

@@ -166,6 +166,7 @@ class Buffer:
         self.pieces = [pool.submit(self._fill, *pair) for pair in zip(spans, places, strict=True)]
         self.lock = threading.Lock()
         self.filled: Filled | None = None
+        self.draws: tuple[int, Array, Array | None] | None = None  # of the epoch it was last used in
 
     def rows(self) -> Filled:
         """The rows; waits until they are read."""
@@ -176,6 +177,15 @@ class Buffer:
                 self.filled = Filled(X, self.y, self._squares(X))
                 self.pieces = []
             return self.filled
+
+    def drawn(self, epoch: int, number: int) -> tuple[Array, Array | None]:
+        """Which of the rows come one after the other in an epoch, and their weights; drawn once an epoch."""
+        filled = self.rows()
+        with self.lock:
+            if self.draws is None or self.draws[0] != epoch:
+                order = self.samples.order
+                self.draws = epoch, *order.drawn(epoch, number, filled.squares, len(filled.y))
+            return self.draws[1:]
 
     def _fill(self, rows: slice, place: slice) -> Any:
         """Read a block and put the rows that may be taken in their place; sparse rows are given back."""
@@ -233,10 +243,11 @@ class Feed:
         place = start
         while place < stop:
             number = int(np.searchsorted(edges, place, side="right")) - 1
-            X, y, squares = self._rows(epoch, number)
+            buffer = self._buffer(epoch, number)
+            X, y, _ = buffer.rows()
             self._ahead(epoch, number)
             first, count = int(edges[number]), int(edges[number + 1] - edges[number])
-            chosen, weights = order.drawn(epoch, number, squares, count)
+            chosen, weights = buffer.drawn(epoch, number)
             while place < min(stop, first + count):
                 wanted = size - sum(len(part.y) for part in parts)
                 end = min(place + wanted, stop, first + count)
@@ -247,10 +258,10 @@ class Feed:
                 if sum(len(part.y) for part in parts) == size or place == stop:
                     yield _together(parts)
                     parts = []
-            del X, y, squares  # held no longer than the feed holds them
+            del X, y, buffer  # held no longer than the feed holds them
 
-    def _rows(self, epoch: int, number: int) -> Filled:
-        """The rows of a buffer; one that could not be read is read anew when it is wanted again."""
+    def _buffer(self, epoch: int, number: int) -> Buffer:
+        """A buffer, filled; one that could not be read is read anew when it is wanted again."""
         order = self.samples.order
         key = order.key(epoch, number)
         with self.lock:
@@ -258,12 +269,13 @@ class Feed:
             self._make_room()
             self.buffers[key] = found = found or self._asked(epoch, number)
         try:
-            return found.rows()
+            found.rows()
         except Exception:
             with self.lock:
                 if self.buffers.get(key) is found:
                     del self.buffers[key]
             raise
+        return found
 
     def _ahead(self, epoch: int, number: int) -> None:
         """Ask for the buffer that follows, where there is room for two."""

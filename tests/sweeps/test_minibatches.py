@@ -344,8 +344,8 @@ def test_threads_that_share_a_feed_get_what_they_get_alone(several, sampling, he
 
 def test_a_buffer_that_another_thread_put_out_is_no_trouble(several):
     feed = Feed(samples(rnla.open(matrix())))
-    feed._rows(0, 0)
-    feed._rows(0, 3)  # the other thread, in between
+    feed._buffer(0, 0)
+    feed._buffer(0, 3)  # the other thread, in between
     feed._ahead(0, 3)
     feed._ahead(0, 0)
     assert len(feed.buffers) == 2
