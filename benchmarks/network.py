@@ -120,7 +120,10 @@ def workers(folder: Path) -> str:
     zarr.create_array(str(folder / "y"), data=y, chunks=(32_768,), overwrite=True)
     speeds = {}
     for count in (1, 2):
-        with LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster):
+        with (
+            LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
+            Client(cluster),
+        ):
             options = {"epochs": 3, "replicas": 2, "local_steps": 150}
             speeds[count] = turns(lambda: ours(folder / "X", folder / "y", (512, 512), **options))[0]  # noqa: B023
     free = {}

@@ -12,9 +12,9 @@ from rnla.algorithms.forecasts import Machine
 from rnla.algorithms.network import Network
 from rnla.algorithms.planning import Plan
 from rnla.algorithms.planning_training import plan_training
-from rnla.algorithms.regime import checked_regime
+from rnla.algorithms.regime import OPTIONS, Regime, checked_regime
 from rnla.algorithms.samples import held_count, held_rows, prepared, standardised
-from rnla.algorithms.training import Descent, Regime, trained
+from rnla.algorithms.training import Descent, trained
 from rnla.cluster.resources import Resources
 from rnla.errors import ConfigError
 from rnla.jobs.pipelines import Delivered, Pipeline, Place
@@ -95,26 +95,8 @@ def held(A: Matrix, config: TrainConfig) -> int:
 
 def regime(A: Matrix, config: TrainConfig) -> Regime:
     """The options as a checked regime."""
-    return checked_regime(
-        widths(A, config),
-        A.shape[0] - held(A, config),
-        loss=config.loss,
-        optimizer=config.optimizer,
-        learning_rate=config.learning_rate,
-        momentum=config.momentum,
-        batch=config.batch,
-        epochs=config.epochs,
-        replicas=config.replicas,
-        local_steps=config.local_steps,
-        patience=config.patience,
-        weight_decay=config.weight_decay,
-        clip=config.clip,
-        schedule=config.schedule,
-        warmup=config.warmup,
-        averaging=config.averaging,
-        outer_momentum=config.outer_momentum,
-        outer_rate=config.outer_rate,
-    )
+    options = {name: getattr(config, name) for name in OPTIONS}
+    return checked_regime(widths(A, config), A.shape[0] - held(A, config), **options)
 
 
 def others(A: Matrix, config: TrainConfig) -> dict[str, Matrix]:
@@ -133,16 +115,8 @@ def run(A: Matrix, config: TrainConfig, place: Place) -> Delivered:
     """Rounds of descent, kept one by one."""
     X = features(A, config)
     start, asked = network(X, config), regime(X, config)
-    made = prepared(
-        X,
-        place.others["labels"],
-        start,
-        config.loss,
-        held=held_rows(*X.shape, start.dtype.itemsize, config.validation, config.seed),
-        sampling=config.sampling,
-        seed=config.seed,
-        epochs=config.epochs,
-    )
+    left_out = held_rows(*X.shape, start.dtype.itemsize, config.validation, config.seed)
+    made = prepared(X, place.others["labels"], start, asked, left_out)
     found = trained(Descent(start, made.samples, made.held_out, asked, X, say=place.note), place.checkpoints)
     return Delivered(network_arrays(found, made, config.loss), certificate_of(found, made), config.optimizer)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from rnla.algorithms.delivery import Named
 from rnla.algorithms.descent import Path
-from rnla.algorithms.samples import SAMPLINGS
+from rnla.algorithms.regime import SAMPLINGS
 from rnla.algorithms.studies import Comparison, Study, StudyCertificate
 
 

@@ -9,8 +9,9 @@ import numpy as np
 from rnla.algorithms.forecasts import MARGIN_BYTES, Machine, sweep_bytes
 from rnla.algorithms.network import Network
 from rnla.algorithms.planning import Plan
+from rnla.algorithms.regime import FLOPS, Regime
 from rnla.algorithms.samples import stored_bytes
-from rnla.algorithms.training import COLUMNS, EVALUATED_ROWS, FLOPS, Regime
+from rnla.algorithms.training import COLUMNS, EVALUATED_ROWS
 from rnla.sweeps.matrix import Matrix
 from rnla.sweeps.minibatches import READERS, Order
 
@@ -21,20 +22,20 @@ SECOND_FLOPS = 3e10  # of one core, about
 def plan_training(A: Matrix, network: Network, regime: Regime, held: int, machine: Machine) -> Plan:
     """Epochs of descent; the first sweep besides."""
     (m, n), geometry = A.shape, A.geometry
-    order, samples = order_of(A), m - held
-    epochs_read = 1 if order.buffers == 1 else regime.epochs
-    passes = geometry.reads + epochs_read
-    rounds = math.ceil(samples / regime.round_samples)
+    order, samples = order_of(A, regime.lanes), m - held
+    passes = geometry.reads + (1 if order.shared else regime.epochs)
+    rounds = math.ceil(math.ceil(samples / (regime.replicas * regime.batch)) / regime.local_steps)
     item, p = network.dtype.itemsize, network.parameters.size
     here = min(regime.replicas, machine.threads)  # replicas at work in one process
-    buffers = min(1 + here, order.buffers) * order.buffer_rows * (order.row_bytes + 8 * max(1, network.widths[-1]))
+    buffers = 1 if order.shared else min(regime.held, order.buffers) * regime.lanes
+    filled = buffers * order.buffer_rows * (order.row_bytes + 8 * max(1, network.widths[-1]))
     blocks = blocks_bytes(A, order)
-    draws = here * 3 * 8 * order.buffer_rows
+    draws = buffers * 3 * 8 * order.buffer_rows
     vectors = (3 + regime.rule.moments) * p * item
     rooms = 3 * max(regime.batch, EVALUATED_ROWS) * sum(network.widths) * item
     states = p * item * (4 + 2 * regime.rule.moments + 2 * regime.replicas) + 8 * p * (2 + 2 * bool(regime.averaging))
     kept = held * (2 * n * item + 16)
-    training = buffers + blocks + draws + here * (vectors + rooms) + states + kept
+    training = filled + blocks + draws + here * (vectors + rooms) + states + kept
     peak = (
         machine.base_bytes
         + MARGIN_BYTES
@@ -75,9 +76,9 @@ def plan_training(A: Matrix, network: Network, regime: Regime, held: int, machin
     )  # fmt: skip
 
 
-def order_of(A: Matrix) -> Order:
+def order_of(A: Matrix, lanes: int = 1) -> Order:
     """How large blocks and buffers are; which rows they hold does not matter here."""
-    return Order(A.shape[0], A.source.dtype.itemsize * A.shape[1], 0, "permutation", np.zeros(0, np.int64))
+    return Order(A.shape[0], A.source.dtype.itemsize * A.shape[1], 0, "permutation", np.zeros(0, np.int64), lanes)
 
 
 def blocks_bytes(A: Matrix, order: Order) -> int:
@@ -88,12 +89,15 @@ def blocks_bytes(A: Matrix, order: Order) -> int:
 def notes(order: Order, regime: Regime) -> tuple[str, ...]:
     """What the plan cannot know, or what is worth knowing."""
     found = []
-    if order.buffers == 1:
-        found.append("the data fits into one buffer: it is read once for all epochs, and once before")
-    else:
+    if order.shared:
         found.append(
-            f"{order.buffers:,} buffers of {order.buffer_rows:,} rows; a cluster's workers each read their own"
+            "the data fits into one buffer: each process reads it once for all epochs, and one read comes before"
         )
+    else:
+        whose = " in each replica's part of the data" if order.lanes > 1 else ""
+        found.append(f"{order.buffers:,} buffers of {order.buffer_rows:,} rows an epoch{whose}")
+        if regime.gradients:
+            found.append("with one step a round each worker of a cluster reads all buffers: take local_steps above 1")
     if regime.patience is not None:
         found.append("fewer epochs if patience ends it")
     return tuple(found)
@@ -136,7 +140,7 @@ def plan_study(A: Matrix, runs: int, epochs: int, steps: int, machine: Machine) 
     m, n = A.shape
     order = order_of(A)
     means = 0 if A.settled else 1
-    of_run = 1 if order.buffers == 1 else epochs
+    of_run = 1 if order.shared else epochs
     passes = (1 + means) * A.geometry.reads + (A.geometry.reads + runs * of_run if runs else 0)
     buffers = min(2, order.buffers) * order.buffer_rows * (order.row_bytes + 16) if runs else 0
     blocks = blocks_bytes(A, order)

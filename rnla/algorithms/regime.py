@@ -3,16 +3,53 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, get_args
 
-from rnla.algorithms.steps import checked_rule
-from rnla.algorithms.training import FLOPS, Regime
+from rnla.algorithms.steps import Rule, checked_rule
 from rnla.checks import flag, integer, one_of
 from rnla.errors import RequestError
 from rnla.kernels.layers import LOSSES, parameter_count
+from rnla.sweeps.minibatches import Sampling
 
-ROUND_FLOPS = 4e10  # of one replica in a round: about a second, beside which a task's 30 to 80 ms are little
+ROUND_FLOPS = 1e11  # of one replica in a round: two seconds or so, beside which a task's 30 to 80 ms are little
 LEAST_ROUNDS = 4  # of an epoch, for several replicas
+
+FLOPS = 6.0  # of a sample, for each parameter: forward 2, backward 4
+SAMPLINGS: tuple[str, ...] = get_args(Sampling)
+
+
+@dataclass(frozen=True, eq=False)
+class Regime:
+    """How a network is trained, checked."""
+
+    loss: str
+    rule: Rule
+    batch: int
+    epochs: int
+    replicas: int
+    local_steps: int
+    patience: int | None  # epochs without a lower loss of the samples held out, after which it stops
+    averaging: bool
+    outer_momentum: float
+    outer_rate: float
+    sampling: Sampling
+    seed: int  # of the order and of draws
+
+    @property
+    def gradients(self) -> bool:
+        """Whether replicas give gradients and take no steps."""
+        return self.replicas > 1 and self.local_steps == 1
+
+    @property
+    def lanes(self) -> int:
+        """Parts that an epoch is dealt in: replicas that take steps of their own read rows of their own."""
+        return 1 if self.gradients else self.replicas
+
+    @property
+    def held(self) -> int:
+        """Buffers of a lane that a process keeps: the one in use and the next; at an end replicas use two."""
+        return 3 if self.gradients else 2
 
 
 def checked_regime(  # noqa: PLR0913 - options are keywords
@@ -35,9 +72,12 @@ def checked_regime(  # noqa: PLR0913 - options are keywords
     averaging: Any = False,
     outer_momentum: Any = 0.0,
     outer_rate: Any = 1.0,
+    sampling: Any = "permutation",
+    seed: Any = 0,
 ) -> Regime:
     """The regime for so many samples, or an error that says what is allowed."""
     one_of(loss, "loss", LOSSES)
+    one_of(sampling, "sampling", SAMPLINGS)
     size, K = integer(batch, "batch", least=1), integer(replicas, "replicas", least=1)
     if size * K > samples:
         msg = f"batch={size} for each of {K} replica{'s' * (K > 1)} is more than the {samples:,} samples to train on"
@@ -62,11 +102,17 @@ def checked_regime(  # noqa: PLR0913 - options are keywords
             f"outer_momentum={outer_momentum!r} must lie in 0 <= outer_momentum < 1, outer_rate={outer_rate!r} in 0..2"
         )
         raise RequestError(msg)
-    return Regime(str(loss), rule, size, count, K, H, waits, flag(averaging, "averaging"), outer, rate)
+    return Regime(
+        str(loss), rule, size, count, K, H, waits, flag(averaging, "averaging"), outer, rate,
+        sampling, integer(seed, "seed"),
+    )  # fmt: skip
 
 
 def default_steps(widths: tuple[int, ...], samples: int, batch: int, replicas: int) -> int:
     """Local steps of a round: about a second of work, and several rounds an epoch when replicas are averaged."""
     wanted = math.ceil(ROUND_FLOPS / (FLOPS * parameter_count(widths) * batch))
     of_epoch = math.ceil(samples / (batch * replicas))
-    return max(1, min(wanted, of_epoch if replicas == 1 else of_epoch // LEAST_ROUNDS))
+    return min(wanted, of_epoch if replicas == 1 else math.ceil(of_epoch / LEAST_ROUNDS))
+
+
+OPTIONS = tuple(checked_regime.__kwdefaults__ or ())  # by name, as pipelines and estimators spell them

@@ -27,7 +27,7 @@ class Common:
     loss: str
     rule: Rule
     batch: int
-    held: int  # buffers that a process keeps
+    held: int  # buffers of a lane that a process keeps
     gradients: bool  # one step a round: give the gradient, take no step
     parameters: Array  # (p,)
     moments: Array  # (q, p); none for gradients
@@ -36,8 +36,9 @@ class Common:
 
 
 class Places(NamedTuple):
-    """Samples of one replica in one round, by their places in the epoch's order."""
+    """Samples of one replica in one round, by their places in a lane of the epoch's order."""
 
+    lane: int
     start: int
     stop: int
 

@@ -7,19 +7,19 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import scipy.sparse
 
 from rnla.algorithms.network import Network
+from rnla.algorithms.regime import Regime
 from rnla.algorithms.training import HeldOut
 from rnla.arrays import Array
-from rnla.checks import one_of
 from rnla.errors import NonFiniteError, RequestError
 from rnla.streams import TILE_ROWS, uniform_rows
 from rnla.sweeps.matrix import Matrix
-from rnla.sweeps.minibatches import Order, Samples, Sampling
+from rnla.sweeps.minibatches import Order, Samples
 from rnla.sweeps.picking import Rows
 from rnla.sweeps.products import Product, SumOfSquares
 from rnla.sweeps.retries import retried
@@ -27,7 +27,6 @@ from rnla.sweeps.settling import settled_with
 from rnla.sweeps.source import Source
 from rnla.sweeps.spans import Tally
 
-SAMPLINGS: tuple[str, ...] = get_args(Sampling)
 MOST_HELD_BYTES = 64 << 20  # of samples held out, in memory
 LENGTH = 8.0  # mean length of a standardised sample, at most: a learning rate of 0.1 then fits
 STRIP_ROWS = 64 * TILE_ROWS  # targets that are looked at at once
@@ -74,12 +73,9 @@ def held_rows(m: int, n: int, itemsize: int, share: Any, seed: int) -> Array:
     return np.sort(at)
 
 
-def prepared(
-    A: Matrix, y: Matrix, network: Network, loss: str, *, held: Array, sampling: Any, seed: int, epochs: int
-) -> Prepared:
+def prepared(A: Matrix, y: Matrix, network: Network, regime: Regime, held: Array) -> Prepared:
     """Samples in the precision of the network, those of rows `held` held out; one read of A and one of y."""
-    one_of(sampling, "sampling", SAMPLINGS)
-    (m, n), view = A.shape, A.astype(network.dtype)
+    loss, (m, n), view = regime.loss, A.shape, A.astype(network.dtype)
     if A.transform.weights is not None or A.transform.row_centre is not None or A.own_means:
         msg = "samples of a view whose rows are weighted or centred: take X itself, its columns centred and scaled"
         raise RequestError(msg)
@@ -90,7 +86,7 @@ def prepared(
     if A.transform.missing != "error":  # treated in every batch, counted in this read
         A.meter.tallies.append(Tally(missing=A.meter.tallies[-1].nonfinite))
     labels = loss != "square"
-    order = Order(m, A.source.dtype.itemsize * n, seed, sampling, held)
+    order = Order(m, A.source.dtype.itemsize * n, regime.seed, regime.sampling, held, regime.lanes)
     samples = Samples(
         settled.source,
         settled.transform,
@@ -99,7 +95,7 @@ def prepared(
         labels,
         order,
         stored_bytes(A) / m,
-        epochs,
+        regime.epochs,
         f"rnla-{uuid.uuid4().hex[:12]}",
     )
     if not held.size:

@@ -16,9 +16,9 @@ import scipy.special
 
 from rnla.algorithms.descent import METHODS, Path, Quadratic, path, quadratic
 from rnla.algorithms.network import Network
-from rnla.algorithms.regime import checked_regime
+from rnla.algorithms.regime import SAMPLINGS, checked_regime
 from rnla.algorithms.results import Cost
-from rnla.algorithms.samples import SAMPLINGS, prepared
+from rnla.algorithms.samples import prepared
 from rnla.algorithms.training import Descent, trained
 from rnla.arrays import Array
 from rnla.checks import integer
@@ -121,9 +121,6 @@ def study(A: Matrix, b: Matrix, *, epochs: int, seeds: int, batch: int, steps: i
     """The study of a problem whose columns and right side are centred and scaled already, by views."""
     problem, paths = gradients(A, b, steps)
     network = Network((A.shape[1], 1), dtype="float64").with_parameters(np.zeros(A.shape[1] + 1))
-    made = prepared(
-        A, b, network, "square", held=np.zeros(0, np.int64), sampling="permutation", seed=0, epochs=epochs
-    ).samples
     eta = safe_rate(problem, batch) if rate is None else rate
     if not (math.isfinite(eta) and eta > 0):
         msg = f"learning_rate={rate!r} must be positive"
@@ -131,6 +128,7 @@ def study(A: Matrix, b: Matrix, *, epochs: int, seeds: int, batch: int, steps: i
     regime = checked_regime(
         network.widths, A.shape[0], loss="square", learning_rate=eta, momentum=0.0, batch=batch, epochs=epochs
     )
+    made = prepared(A, b, network, regime, np.zeros(0, np.int64)).samples
     excess = {}
     for sampling in SAMPLINGS:
         rows = []

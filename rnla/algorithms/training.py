@@ -21,14 +21,15 @@ import psutil
 
 from rnla.algorithms.lifecycle import Checkpoints, iterate
 from rnla.algorithms.network import Network
+from rnla.algorithms.regime import FLOPS, Regime
 from rnla.algorithms.replicas import Common, Places, Shift, shift
-from rnla.algorithms.steps import Rule, step
+from rnla.algorithms.steps import step
 from rnla.arrays import Array, clock
 from rnla.errors import DivergedError
 from rnla.kernels.blas import single_blas_thread
 from rnla.kernels.layers import Room, decided, forward, loss_and_slopes
 from rnla.sweeps.matrix import Matrix
-from rnla.sweeps.minibatches import Samples, forget
+from rnla.sweeps.minibatches import Order, Samples, forget
 from rnla.sweeps.runners import Runner, Threads
 from rnla.sweeps.spans import Tally
 from rnla.sweeps.tasks import ended, mapped
@@ -36,34 +37,7 @@ from rnla.sweeps.tasks import ended, mapped
 COLUMNS = ("loss", "accuracy", "validation_loss", "validation_accuracy", "learning_rate", "steps")
 FAR = 1e4  # times the loss of the first round: descent that has gone so far up does not come back
 SMALL_STEP = 6e7  # flops of a step below which two threads take longer than one (measured: 0.65 to 0.81 at 2e7 to 4e7)
-FLOPS = 6.0  # of a sample, for each parameter: forward 2, backward 4
 EVALUATED_ROWS = 1024  # at once, of the samples held out
-
-
-@dataclass(frozen=True, eq=False)
-class Regime:
-    """How a network is trained, checked."""
-
-    loss: str
-    rule: Rule
-    batch: int
-    epochs: int
-    replicas: int
-    local_steps: int
-    patience: int | None  # epochs without a lower loss of the samples held out, after which it stops
-    averaging: bool
-    outer_momentum: float
-    outer_rate: float
-
-    @property
-    def gradients(self) -> bool:
-        """Whether replicas give gradients and take no steps."""
-        return self.replicas > 1 and self.local_steps == 1
-
-    @property
-    def round_samples(self) -> int:
-        """Samples of a full round."""
-        return self.replicas * self.local_steps * self.batch
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +53,7 @@ class State(NamedTuple):
 
     sweeps: int  # rounds
     epoch: int  # epochs that are over
-    place: int  # samples of the epoch that were taken
+    round: int  # rounds of the epoch that are over
     steps: int
     parameters: Array  # (p,)
     moments: Array  # (q, p)
@@ -121,11 +95,6 @@ class Descent:
     taken: int = field(default=0, init=False)
     started: float = field(default_factory=perf_counter, init=False)
 
-    @property
-    def buffers(self) -> int:
-        """Buffers that a process keeps: one for each replica at work in it, and the next."""
-        return 1 + min(self.regime.replicas, self.A.swept_by.threads)
-
     def start(self) -> State:
         """The network as it is given."""
         x, rule = self.network.parameters, self.regime.rule
@@ -133,7 +102,7 @@ class Descent:
         return State(
             sweeps=0,
             epoch=0,
-            place=0,
+            round=0,
             steps=0,
             parameters=x.copy(),
             moments=np.zeros((rule.moments, x.size), x.dtype),
@@ -155,11 +124,10 @@ class Descent:
 
     def step(self, state: State) -> State:
         """One round, and what follows it at the end of an epoch."""
-        regime, total = self.regime, self.samples.order.taken
-        stop = min(state.place + regime.round_samples, total)
-        dealt = deal(state.place, stop, regime)
+        regime, order = self.regime, self.samples.order
+        dealt, last = deal(order, state.epoch, state.round, regime)
         common = Common(
-            self.samples, self.network.widths, regime.loss, regime.rule, regime.batch, self.buffers, regime.gradients,
+            self.samples, self.network.widths, regime.loss, regime.rule, regime.batch, regime.held, regime.gradients,
             state.parameters, state.moments[:0] if regime.gradients else state.moments, state.steps, state.epoch,
         )  # fmt: skip
         shifts = mapped(self._runner(), shift, common, dealt)
@@ -167,15 +135,15 @@ class Descent:
         loss = sum(found.loss for found in shifts) / sum(found.samples for found in shifts)
         self._refuse_divergence(state, shifts, loss)
         first = state.first_loss or loss
-        state = self._joined(state, shifts)._replace(sweeps=state.sweeps + 1, place=stop, first_loss=first)
+        state = self._joined(state, shifts)._replace(sweeps=state.sweeps + 1, round=state.round + 1, first_loss=first)
         self.say(self._told(state))
-        return state if stop < total else self._over(state)
+        return self._over(state) if last else state
 
     def _told(self, state: State) -> str:
         """Epoch, loss, speed, time left."""
         total, epochs = self.samples.order.taken, self.regime.epochs
         speed = self.taken / max(perf_counter() - self.started, 1e-9)
-        left = (epochs - state.epoch) * total - state.place
+        left = (epochs - state.epoch) * total - state.sums[2]
         loss = f"loss {state.sums[0] / state.sums[2]:.4g}"
         right = "" if self.regime.loss == "square" else f", {state.sums[1] / state.sums[2]:.1%} right"
         return f"epoch {state.epoch + 1} of {epochs}, {loss}{right}, {speed:,.0f} samples/s, {clock(left / speed)} left"
@@ -262,7 +230,7 @@ class Descent:
         stopped = self.held_out is not None and regime.patience is not None and waited >= regime.patience
         self.tell(row, seen)
         return state._replace(
-            epoch=epoch, place=0, sums=np.zeros(3), history=np.vstack([state.history, row]), best=best,
+            epoch=epoch, round=0, sums=np.zeros(3), history=np.vstack([state.history, row]), best=best,
             best_loss=best_loss, best_epoch=best_epoch, stopped=stopped,
         )  # fmt: skip
 
@@ -278,14 +246,25 @@ class Descent:
         return Training(network, state.history, at, state.stopped, state.sweeps, seconds, self.taken)
 
 
-def deal(start: int, stop: int, regime: Regime) -> list[Places]:
-    """Places of each replica in a round; of a round that is not full, even parts."""
-    K, count = regime.replicas, stop - start
-    if count == regime.round_samples:
-        edges = [start + r * regime.local_steps * regime.batch for r in range(K + 1)]
-    else:
-        edges = [start + count * r // K for r in range(K + 1)]
-    return [Places(a, b) for a, b in itertools.pairwise(edges) if b > a]
+def deal(order: Order, epoch: int, number: int, regime: Regime) -> tuple[list[Places], bool]:
+    """Places of each replica in a round of an epoch, and whether it is the last one.
+
+    Replicas that give gradients take one batch each side by side, of a round that is not full even parts. Those that
+    take steps have a lane each, whose batches are spread over as few rounds as they fit in, as evenly as can be.
+    """
+    K, size = regime.replicas, regime.batch
+    if regime.gradients:
+        start, stop = number * K * size, min((number + 1) * K * size, order.taken)
+        edges = [start + (stop - start) * r // K for r in range(K + 1)]
+        return [Places(0, a, b) for a, b in itertools.pairwise(edges) if b > a], stop == order.taken
+    lengths = order.lengths(epoch)
+    counts = [math.ceil(length / size) for length in lengths]
+    rounds = math.ceil(max(counts) / regime.local_steps)
+    parts = [
+        Places(lane, count * number // rounds * size, min(count * (number + 1) // rounds * size, length))
+        for lane, (count, length) in enumerate(zip(counts, lengths, strict=True))
+    ]
+    return [part for part in parts if part.stop > part.start], number + 1 == rounds
 
 
 def _mean(arrays: list[Array], shares: list[float]) -> Array:

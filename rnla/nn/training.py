@@ -141,8 +141,10 @@ def train(  # noqa: PLR0913 - options are keywords
         averaging=averaging,
         outer_momentum=outer_momentum,
         outer_rate=outer_rate,
+        sampling=sampling,
+        seed=seed,
     )
-    made = prepared(A, targets, network, loss, held=held, sampling=sampling, seed=seed, epochs=regime.epochs)
+    made = prepared(A, targets, network, regime, held)
     method = Descent(network, made.samples, made.held_out, regime, A)
     found = trained(method)
     return trained_of(found, made, cost_of(A, found.seconds))

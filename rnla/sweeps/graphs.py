@@ -15,6 +15,7 @@ from typing import Any, cast
 import dask
 import dask.array
 import scipy.sparse
+from dask.base import annotate
 from dask.callbacks import Callback
 from dask.delayed import Delayed, delayed
 
@@ -95,14 +96,16 @@ def run_on_cluster(client: Any, work: Work, progress: Progress) -> Partials:
 def tasks_on_cluster(client: Any, function: Callable[[Any, Any], Any], common: Any, things: Sequence[Any]) -> list[Any]:
     """`function(common, thing)` for each thing, a task each.
 
-    Each task carries what they share: a task that depends on it would be sent where it lies, all to one worker.
+    Each task carries what they share: a task that depends on it would be sent where it lies, all to one worker. The
+    k-th thing goes to the same worker each time, which may have kept data for it, as long as workers stay.
     """
     name = uuid.uuid4().hex[:12]
-    task = delayed(_alone, pure=False)
-    nodes = [
-        task(function, Whole(common), thing, dask_key_name=f"rnla-task-{name}-{number}")
-        for number, thing in enumerate(things)
-    ]
+    task, nodes = delayed(_alone, pure=False), []
+    workers = sorted(client.scheduler_info(n_workers=-1)["workers"])
+    for number, thing in enumerate(things):
+        wish = {"workers": workers[number % len(workers)], "allow_other_workers": True} if workers else {}
+        with annotate(**wish):
+            nodes.append(task(function, Whole(common), thing, dask_key_name=f"rnla-task-{name}-{number}"))
     with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1GB"}):  # it holds parameters, not data
         futures = client.compute(nodes, optimize_graph=False)
     return _gathered(client, futures)

@@ -2,12 +2,17 @@
 
 A block is a range of rows of about 4 MB, so that reading it whole costs little more than its bytes; 32 shuffled blocks
 fill a buffer, whose rows are then drawn. A matrix that fits into one buffer is shuffled as a whole, and read once.
-The order follows from the seed, the shape and the type of the data alone: not from chunks, workers or threads.
+
+Replicas that work apart take lanes: the shuffled blocks of an epoch are dealt to them evenly, so that each reads its
+own, into buffers of its own: 32 blocks in all lanes together, but eight at least in each. A lane of a matrix in one
+buffer is a part of its shuffled rows. The order follows from the seed, the lanes, the shape and the type of the data
+alone: not from chunks, workers or threads.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +32,7 @@ from rnla.sweeps.transform import Transform
 Sampling = Literal["permutation", "replacement", "norm-squared"]
 BLOCK_BYTES = 4 << 20
 BUFFER_BLOCKS = 32
+LEAST_BLOCKS = 8  # of a lane's buffer
 MOST_BLOCK_ROWS = 1 << 15
 READERS = 2  # blocks that are read at once
 
@@ -40,6 +46,7 @@ class Order:
     seed: int
     sampling: Sampling
     held_out: Array  # (v,) sorted indices of rows that are never taken
+    lanes: int = 1
 
     @cached_property
     def block_rows(self) -> int:
@@ -59,43 +66,64 @@ class Order:
         return self.rows - self.held_out.size
 
     @property
+    def shared(self) -> bool:
+        """Whether one buffer holds all rows, for all lanes and epochs."""
+        return self.block_counts.size <= max(BUFFER_BLOCKS, self.lanes)
+
+    @property
+    def buffer_blocks(self) -> int:
+        """Blocks of a full buffer."""
+        return int(self.block_counts.size) if self.shared else max(LEAST_BLOCKS, BUFFER_BLOCKS // self.lanes)
+
+    @property
     def buffers(self) -> int:
-        """Buffers of an epoch."""
-        return -(-self.block_counts.size // BUFFER_BLOCKS)
+        """Buffers of the longest lane in an epoch."""
+        return 1 if self.shared else math.ceil(math.ceil(self.block_counts.size / self.lanes) / self.buffer_blocks)
 
     @property
     def buffer_rows(self) -> int:
         """Rows of the largest buffer."""
-        return min(self.rows, BUFFER_BLOCKS * self.block_rows)
+        return min(self.rows, self.buffer_blocks * self.block_rows)
 
-    def blocks(self, epoch: int, buffer: int) -> Array:
+    def blocks(self, at: At) -> Array:
         """The blocks of a buffer, in the order in which they lie."""
-        count = self.block_counts.size
-        if count <= BUFFER_BLOCKS:
-            return np.arange(count)
-        return np.sort(self._shuffled(epoch)[buffer * BUFFER_BLOCKS : (buffer + 1) * BUFFER_BLOCKS])
+        if self.shared:
+            return np.arange(self.block_counts.size)
+        return np.sort(self._dealt(at.epoch, at.lane)[at.number * self.buffer_blocks :][: self.buffer_blocks])
 
-    def key(self, epoch: int, buffer: int) -> tuple[int, int]:
+    def key(self, at: At) -> At:
         """What tells the rows of one buffer from those of another."""
-        return (0 if self.buffers == 1 else epoch, buffer)
+        return At(0, 0, 0) if self.shared else at
 
-    def edges(self, epoch: int) -> Array:
-        """Where the buffers of an epoch begin among its rows, and where the last one ends."""
-        if self.buffers == 1:
-            return np.array([0, self.taken])
-        counts = self.block_counts[self._shuffled(epoch)]
-        return np.append(0, np.cumsum(np.add.reduceat(counts, np.arange(0, counts.size, BUFFER_BLOCKS))))
+    def edges(self, epoch: int, lane: int = 0) -> Array:
+        """Where the buffers of a lane begin among the rows it takes in an epoch, and where the last one ends.
+
+        A lane that is a part of one buffer begins before its own rows.
+        """
+        if self.shared:
+            return np.array([0, self.taken]) - self.taken * lane // self.lanes
+        counts = self.block_counts[self._dealt(epoch, lane)]
+        return np.append(0, np.cumsum(np.add.reduceat(counts, np.arange(0, counts.size, self.buffer_blocks))))
+
+    def lengths(self, epoch: int) -> list[int]:
+        """Rows that each lane takes in an epoch."""
+        if self.shared:
+            ends = [self.taken * lane // self.lanes for lane in range(self.lanes + 1)]
+            return [b - a for a, b in itertools.pairwise(ends)]
+        return [int(self.block_counts[self._dealt(epoch, lane)].sum()) for lane in range(self.lanes)]
 
     def span(self, block: int) -> slice:
         """The rows of a block."""
         return slice(block * self.block_rows, min((block + 1) * self.block_rows, self.rows))
 
-    def _shuffled(self, epoch: int) -> Array:
-        return tile_generator(self.seed, f"blocks of epoch {epoch}", 0).permutation(self.block_counts.size)
+    def _dealt(self, epoch: int, lane: int) -> Array:
+        """The shuffled blocks of a lane."""
+        shuffled = tile_generator(self.seed, f"blocks of epoch {epoch}", 0).permutation(self.block_counts.size)
+        return shuffled[lane :: self.lanes]
 
-    def drawn(self, epoch: int, buffer: int, squares: Array | None, count: int) -> tuple[Array, Array | None]:
+    def drawn(self, at: At, squares: Array | None, count: int) -> tuple[Array, Array | None]:
         """Which of `count` rows of a buffer come one after the other, and weights that keep their mean unbiased."""
-        generator = tile_generator(self.seed, f"rows of epoch {epoch}", buffer)
+        generator = tile_generator(self.seed, f"rows of epoch {at.epoch}", at.number * self.lanes + at.lane)
         if self.sampling == "permutation":
             return generator.permutation(count), None
         if squares is None:
@@ -103,6 +131,14 @@ class Order:
         chances = np.cumsum(squares / squares.sum())
         found = np.minimum(np.searchsorted(chances, generator.random(count), side="right"), count - 1)
         return found, squares.mean() / squares[found]
+
+
+class At(NamedTuple):
+    """Which buffer: the number of a lane's in an epoch."""
+
+    epoch: int
+    lane: int
+    number: int
 
 
 class Batch(NamedTuple):
@@ -178,13 +214,12 @@ class Buffer:
                 self.pieces = []
             return self.filled
 
-    def drawn(self, epoch: int, number: int) -> tuple[Array, Array | None]:
+    def drawn(self, at: At) -> tuple[Array, Array | None]:
         """Which of the rows come one after the other in an epoch, and their weights; drawn once an epoch."""
         filled = self.rows()
         with self.lock:
-            if self.draws is None or self.draws[0] != epoch:
-                order = self.samples.order
-                self.draws = epoch, *order.drawn(epoch, number, filled.squares, len(filled.y))
+            if self.draws is None or self.draws[0] != at.epoch:
+                self.draws = at.epoch, *self.samples.order.drawn(at, filled.squares, len(filled.y))
             return self.draws[1:]
 
     def _fill(self, rows: slice, place: slice) -> Any:
@@ -215,12 +250,12 @@ class Buffer:
 
 
 class Feed:
-    """Batches in their order; while those of one buffer are taken, the next buffer is read."""
+    """Batches in their order; while those of one buffer are taken, the next buffer of its lane is read."""
 
     def __init__(self, samples: Samples, *, held: int = 2) -> None:
-        self.samples, self.held = samples, held
+        self.samples, self.held = samples, held  # of each lane
         self.pool = ThreadPoolExecutor(READERS, thread_name_prefix="rnla-feed")
-        self.buffers: dict[tuple[int, int], Buffer] = {}  # the one used last is the last
+        self.buffers: dict[At, Buffer] = {}  # the one used last is the last
         self.lock = threading.Lock()
         self.rows_read = 0
 
@@ -235,19 +270,19 @@ class Feed:
         self.pool.shutdown(wait=True, cancel_futures=True)
         self.buffers.clear()
 
-    def batches(self, epoch: int, start: int, stop: int, size: int) -> Iterator[Batch]:
-        """Rows at places start .. stop - 1 of an epoch, so many at a time (the last may have fewer)."""
-        order = self.samples.order
-        edges = order.edges(epoch)
+    def batches(self, epoch: int, lane: int, start: int, stop: int, size: int) -> Iterator[Batch]:
+        """Rows at places start .. stop - 1 of a lane in an epoch, so many at a time (the last may have fewer)."""
+        edges = self.samples.order.edges(epoch, lane)
         parts: list[Batch] = []
         place = start
         while place < stop:
             number = int(np.searchsorted(edges, place, side="right")) - 1
-            buffer = self._buffer(epoch, number)
+            at = self.samples.order.key(At(epoch, lane, number))
+            buffer = self._buffer(at)
             X, y, _ = buffer.rows()
-            self._ahead(epoch, number)
+            self._ahead(at, last=number + 2 == len(edges))
             first, count = int(edges[number]), int(edges[number + 1] - edges[number])
-            chosen, weights = buffer.drawn(epoch, number)
+            chosen, weights = buffer.drawn(at._replace(epoch=epoch))
             while place < min(stop, first + count):
                 wanted = size - sum(len(part.y) for part in parts)
                 end = min(place + wanted, stop, first + count)
@@ -260,46 +295,43 @@ class Feed:
                     parts = []
             del X, y, buffer  # held no longer than the feed holds them
 
-    def _buffer(self, epoch: int, number: int) -> Buffer:
+    def _buffer(self, at: At) -> Buffer:
         """A buffer, filled; one that could not be read is read anew when it is wanted again."""
-        order = self.samples.order
-        key = order.key(epoch, number)
         with self.lock:
-            found = self.buffers.pop(key, None)
-            self._make_room()
-            self.buffers[key] = found = found or self._asked(epoch, number)
+            found = self.buffers.pop(at, None)
+            self._make_room(at.lane)
+            self.buffers[at] = found = found or self._asked(at)
         try:
             found.rows()
         except Exception:
             with self.lock:
-                if self.buffers.get(key) is found:
-                    del self.buffers[key]
+                if self.buffers.get(at) is found:
+                    del self.buffers[at]
             raise
         return found
 
-    def _ahead(self, epoch: int, number: int) -> None:
-        """Ask for the buffer that follows, where there is room for two."""
-        order = self.samples.order
-        after = (epoch, number + 1) if number + 1 < order.buffers else (epoch + 1, 0)
-        if after[0] >= self.samples.epochs:
+    def _ahead(self, now: At, *, last: bool) -> None:
+        """Ask for the buffer that follows in the lane, where there is room for two."""
+        after = At(now.epoch + 1, now.lane, 0) if last else now._replace(number=now.number + 1)
+        if self.samples.order.shared or self.held == 1 or after.epoch >= self.samples.epochs:
             return
-        key, now = order.key(*after), order.key(epoch, number)
         with self.lock:
-            if order.buffers == 1 or self.held == 1 or key in self.buffers:
+            if after in self.buffers:
                 return
-            self._make_room()
-            self.buffers[key] = self._asked(*after)
+            self._make_room(now.lane)
+            self.buffers[after] = self._asked(after)
             if now in self.buffers:  # if no other thread has put it out meanwhile
                 self.buffers[now] = self.buffers.pop(now)  # used last
 
-    def _make_room(self) -> None:
-        """Put out what was not used for longest, before another one is asked for."""
-        while len(self.buffers) >= self.held:
-            self.buffers.pop(next(iter(self.buffers)))
+    def _make_room(self, lane: int) -> None:
+        """Put out what was not used for longest in a lane, before another one is asked for."""
+        mine = [at for at in self.buffers if at.lane == lane]
+        for at in mine[: max(0, len(mine) + 1 - self.held)]:
+            del self.buffers[at]
 
-    def _asked(self, epoch: int, number: int) -> Buffer:
+    def _asked(self, at: At) -> Buffer:
         order = self.samples.order
-        blocks = order.blocks(epoch, number)
+        blocks = order.blocks(at)
         self.rows_read += sum(span.stop - span.start for span in map(order.span, blocks.tolist()))
         return Buffer(self.samples, blocks, self.pool)
 

@@ -288,7 +288,7 @@ def test_a_place_that_cannot_be_written_is_told(monkeypatch, store):
 def test_norms_on_a_cluster_are_the_same_bits(small_panels, tmp_path):
     A = BACKENDS["zarr v3"](random_of("f4", (300, 20)), tmp_path / "a")
     here = rnla.norms(A)
-    with Client(processes=False, n_workers=2, threads_per_worker=1, dashboard_address=None):
+    with Client(processes=False, n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0"):
         there = rnla.norms(A)
     assert same(here, there)
 

@@ -472,7 +472,7 @@ def test_the_same_bits_on_threads_and_on_a_cluster(stores):
     A, B = map(rnla.open, stores)
     here = rnla.sampled_product(A, B, 40)
     one = rnla.sampled_product(*(dataclasses.replace(side, runner=Threads(1)) for side in (A, B)), 40)
-    with Client(processes=True, n_workers=2, threads_per_worker=1, dashboard_address=None):
+    with Client(processes=True, n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0"):
         there = rnla.sampled_product(A, B, 40)
         value = np.asarray(there.value)
     for found, bits in ((one, np.asarray(one.value)), (there, value)):

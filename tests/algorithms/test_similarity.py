@@ -180,7 +180,7 @@ def test_the_same_pairs_on_a_cluster_and_with_other_chunks(tmp_path, small_panel
     for number, chunks in enumerate([(400, 60), (30, 7)]):
         zarr.create_array(str(tmp_path / str(number)), data=A, chunks=chunks)
         found.append(rnla.similar_columns(tmp_path / str(number), THRESHOLD, method="sketch"))
-    with Client(processes=False, n_workers=2, threads_per_worker=1, dashboard_address=None):
+    with Client(processes=False, n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0"):
         there = rnla.similar_columns(tmp_path / "0", THRESHOLD, method="sketch")
     assert there.cosine.tobytes() == found[0].cosine.tobytes()
     assert np.array_equal(found[0].first, found[1].first)

@@ -55,7 +55,7 @@ def test_workers_change_no_bit_of_a_network_that_reads_digits(digits):
     options = {"replicas": 2, "epochs": 2}
     _, expected = accuracy(*digits, "few X", "few y", (64,), **options)
     for workers in (1, 2):
-        with Client(processes=False, n_workers=workers, threads_per_worker=1, dashboard_address=None):
+        with Client(processes=False, n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0"):
             _, found = accuracy(*digits, "few X", "few y", (64,), **options)
         assert found.network.parameters.tobytes() == expected.network.parameters.tobytes()
 

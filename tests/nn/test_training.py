@@ -1,5 +1,6 @@
 """Training: the same bits whoever works, the same numbers as descent written out, reads counted, plain refusals."""
 
+import dask
 import numpy as np
 import pytest
 import scipy.sparse
@@ -16,6 +17,7 @@ from rnla.errors import (
     StoreError,
     UnsupportedError,
 )
+from rnla.sweeps.minibatches import At
 from rnla.sweeps.source import swept_as_it_is
 from tests.backends import BACKENDS, SPARSE
 from tests.faults import Fault, reads, watched
@@ -78,10 +80,16 @@ def test_training_is_descent_as_it_is_written_out():
     found = fitted(wide, y, dtype="float64", validation=0, learning_rate=0.05, momentum=0.8)
     order = rnla.sweeps.minibatches.Order(len(X), 8 * N, 1, "permutation", np.zeros(0, np.int64))
     expected = written_out(
-        wide, y, lambda epoch: order.drawn(epoch, 0, None, len(X))[0], epochs=3, batch=20, rate=0.05, momentum=0.8
+        wide,
+        y,
+        lambda epoch: order.drawn(At(epoch, 0, 0), None, len(X))[0],
+        epochs=3,
+        batch=20,
+        rate=0.05,
+        momentum=0.8,
     )
     assert np.abs(found.network.parameters - expected).max() <= 1e-12
-    assert sorted(order.drawn(2, 0, None, len(X))[0]) == list(range(len(X)))
+    assert sorted(order.drawn(At(2, 0, 0), None, len(X))[0]) == list(range(len(X)))
 
 
 @pytest.mark.usefixtures("small_blocks", "small_panels")
@@ -148,8 +156,62 @@ def test_workers_change_no_bit(tmp_path, options):
     expected = bits(run(1))
     assert bits(run(2)) == expected
     for workers in (1, 2):
-        with Client(processes=False, n_workers=workers, threads_per_worker=1, dashboard_address=None):
+        with Client(processes=False, n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0"):
             assert bits(run()) == expected
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize(("replicas", "held"), [(1, 0), (2, 0), (3, 70), (5, 1)])
+@pytest.mark.parametrize(("local_steps", "batch"), [(1, 10), (4, 10), (7, 3), (1000, 50)])
+def test_a_round_deals_every_place_once_and_evenly(replicas, held, local_steps, batch):
+    at = rnla.algorithms.samples.held_rows(500, N, 4, held, 0)
+    regime = rnla.algorithms.regime.checked_regime(
+        (N, CLASSES), 500 - held, batch=batch, replicas=replicas, local_steps=local_steps
+    )
+    order = rnla.sweeps.minibatches.Order(500, 4 * N, 0, "permutation", at, regime.lanes)
+    places = [[] for _ in range(regime.lanes)]
+    number, last, most = 0, False, []
+    while not last:
+        parts, last = rnla.algorithms.training.deal(order, 0, number, regime)
+        steps = [-(-(part.stop - part.start) // batch) for part in parts]
+        assert max(steps) <= local_steps
+        assert max(steps) - min(steps) <= 1 or regime.lanes > 1
+        most.append(max(steps))
+        for part in parts:
+            places[part.lane] += range(part.start, part.stop)
+        number += 1
+    assert places == [list(range(length)) for length in order.lengths(0)]
+    if not regime.gradients:
+        assert max(most) - min(most) <= 1
+        assert len(most) == -(-max(-(-length // batch) for length in order.lengths(0)) // local_steps)
+
+
+def cut_small():
+    """In a worker what `small_blocks` does here."""
+    rnla.sweeps.minibatches.BLOCK_BYTES, rnla.sweeps.minibatches.BUFFER_BLOCKS = 32 * 4 * N, 4
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_workers_together_read_the_data_once_an_epoch(tmp_path):
+    X, y = samples(2000)
+    zarr.create_array(str(tmp_path / "X"), data=X, chunks=(50, N))
+
+    def run():
+        A = watched(rnla.open(tmp_path / "X"), tmp_path / "log")
+        return fitted(A, y, replicas=2, local_steps=5, epochs=4, validation=0)
+
+    with (
+        dask.config.set({"distributed.scheduler.work-stealing": False}),  # a stolen round is read by both
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
+        Client(cluster) as client,
+    ):
+        client.run(cut_small)
+        found = run()
+    seen = reads(tmp_path / "log")
+    read = sum(read.entries for read in seen) / X.size
+    assert read == pytest.approx(5, abs=0.1)  # the first sweep, and each epoch
+    assert len({read.process for read in seen}) > 1
+    assert found.cost.passes == pytest.approx(read, abs=0.1)
 
 
 def test_workers_that_are_killed_change_no_bit(tmp_path):
@@ -162,7 +224,7 @@ def test_workers_that_are_killed_change_no_bit(tmp_path):
         return fitted(A, tmp_path / "y", replicas=2, local_steps=5, epochs=3)
 
     expected = bits(run())
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster):
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster, Client(cluster):
         assert bits(run(Fault(1, "kill"))) == expected  # read 0 is that of the first sweep
         killed = {read.process for read in reads(tmp_path / "log1")}
         assert len(killed) > 1

@@ -14,7 +14,7 @@ import scipy.stats
 import rnla
 from rnla.errors import StoreError
 from rnla.sweeps import minibatches
-from rnla.sweeps.minibatches import Feed, Order, Samples, feed_of, forget
+from rnla.sweeps.minibatches import At, Feed, Order, Samples, feed_of, forget
 from rnla.sweeps.retries import ATTEMPTS
 from rnla.sweeps.transform import Transform
 from tests.backends import dask_array, numpy_array, sparse, stored, stored_sparse
@@ -45,6 +45,7 @@ def several(monkeypatch):
     """Blocks of 8 rows, buffers of 3 blocks."""
     monkeypatch.setattr(minibatches, "BLOCK_BYTES", BLOCK_ROWS * ROW_BYTES + 1)
     monkeypatch.setattr(minibatches, "BUFFER_BLOCKS", BUFFER_BLOCKS)
+    monkeypatch.setattr(minibatches, "LEAST_BLOCKS", 2)
 
 
 @pytest.fixture
@@ -77,11 +78,11 @@ def samples(X, *, y=None, transform=None, dtype="f8", labels=True, seed=1, sampl
     )
 
 
-def batches(given, epoch=0, start=0, stop=None, size=10, *, held=2):
+def batches(given, epoch=0, start=0, stop=None, size=10, *, held=2, lane=0):
     """All batches of a range, from a feed of its own."""
     feed = Feed(given, held=held)
     try:
-        return list(feed.batches(epoch, start, given.order.taken if stop is None else stop, size))
+        return list(feed.batches(epoch, lane, start, given.order.taken if stop is None else stop, size))
     finally:
         feed.close()
 
@@ -104,9 +105,11 @@ def test_the_cut_is_as_these_tests_need_it(several):
     assert 0 in order.block_counts
     assert order.block_counts.sum() == order.taken == ROWS - len(HELD_OUT)
     for epoch in range(3):
-        assert np.array_equal(np.sort(np.concatenate([order.blocks(epoch, b) for b in range(5)])), np.arange(14))
-        assert all(np.all(np.diff(order.blocks(epoch, buffer)) > 0) for buffer in range(5))  # the disk likes that
-        sizes = [order.block_counts[order.blocks(epoch, buffer)].sum() for buffer in range(5)]
+        assert np.array_equal(np.sort(np.concatenate([order.blocks(At(epoch, 0, b)) for b in range(5)])), np.arange(14))
+        assert all(
+            np.all(np.diff(order.blocks(At(epoch, 0, buffer))) > 0) for buffer in range(5)
+        )  # the disk likes that
+        sizes = [order.block_counts[order.blocks(At(epoch, 0, buffer))].sum() for buffer in range(5)]
         assert np.array_equal(np.diff(order.edges(epoch)), sizes)
 
 
@@ -144,7 +147,7 @@ def test_an_epoch_of_one_buffer_takes_every_row_once():
 def test_any_place_is_as_likely_for_any_row():
     order = samples(rnla.open(matrix())).order
     epochs = 200
-    taken = [order.drawn(epoch, 0, None, 10)[0] for epoch in range(epochs)]
+    taken = [order.drawn(At(epoch, 0, 0), None, 10)[0] for epoch in range(epochs)]
     counts = np.array([np.bincount(row, minlength=10) for row in np.transpose(taken)])
     chi_square = np.sum((counts - epochs / 10) ** 2) / (epochs / 10)
     assert chi_square <= scipy.stats.chi2.ppf(1 - CONFIDENCE, 81)  # (10 - 1)^2 degrees of freedom
@@ -178,9 +181,67 @@ def test_any_split_of_an_epoch_gives_the_same_rows(several, sampling, held):
         cuts = np.sort(rng.integers(0, given.order.taken, 6))
         feed, parts = Feed(given, held=held), []
         for start, stop in zip([0, *cuts], [*cuts, given.order.taken], strict=True):
-            parts.extend(feed.batches(3, start, stop, size))
+            parts.extend(feed.batches(3, 0, start, stop, size))
         feed.close()
         assert same(parts, whole)
+
+
+@pytest.mark.parametrize("held_out", [(), HELD_OUT], ids=["none", "some"])
+@pytest.mark.parametrize("lanes", [2, 3, 5, 14])
+@pytest.mark.parametrize("one_buffer", [False, True])
+def test_lanes_together_take_every_row_once(request, lanes, held_out, one_buffer):
+    if not one_buffer:
+        request.getfixturevalue("several")
+    given = in_lanes(samples(rnla.open(matrix()), held_out=held_out), lanes)
+    orders = []
+    for epoch in range(3):
+        lengths = given.order.lengths(epoch)
+        parts = [batches(given, epoch, 0, length, lane=lane) for lane, length in enumerate(lengths) if length]
+        rows = [joined(part)[1] for part in parts]
+        assert [len(y) for y in rows] == [length for length in lengths if length]
+        assert np.array_equal(np.sort(np.concatenate(rows)), np.setdiff1d(np.arange(ROWS), held_out))
+        assert max(lengths) - min(lengths) <= (1 if one_buffer else 2 * BLOCK_ROWS + len(held_out))
+        orders.append(tuple(np.concatenate(rows)))
+    assert len(set(orders)) == 3
+
+
+@each_sampling
+@pytest.mark.parametrize("one_buffer", [False, True])
+@pytest.mark.parametrize("held", [1, 2])
+def test_lanes_that_take_turns_give_what_each_gives_alone(request, sampling, one_buffer, held):
+    if not one_buffer:
+        request.getfixturevalue("several")
+    lanes = 3
+    given = in_lanes(samples(rnla.open(matrix()), sampling=sampling, held_out=HELD_OUT), lanes)
+    lengths = given.order.lengths(2)
+    alone = [batches(given, 2, 0, length, lane=lane) for lane, length in enumerate(lengths)]
+    feed, parts = Feed(given, held=held), [[] for _ in range(lanes)]
+    for turn in range(4):
+        for lane, length in enumerate(lengths):
+            ends = length * turn // 4, length * (turn + 1) // 4
+            parts[lane].extend(feed.batches(2, lane, *ends, 5))
+            counted = [sum(at.lane == lane for at in feed.buffers) for lane in range(lanes)]
+            assert max(counted) <= held
+    feed.close()
+    assert all(same(a, b) for a, b in zip(parts, alone, strict=True))
+
+
+@pytest.mark.usefixtures("several")
+def test_lanes_in_processes_of_their_own_read_the_data_once_together(tmp_path):
+    A = watched(rnla.open(matrix()), tmp_path / "log")
+    given = replace(in_lanes(samples(A), 3), epochs=2)
+    feeds = [Feed(given) for _ in range(3)]
+    for epoch in range(2):
+        for lane, feed in enumerate(feeds):
+            list(feed.batches(epoch, lane, 0, given.order.lengths(epoch)[lane], 10))
+    for feed in feeds:
+        feed.close()
+    assert sum(read.entries for read in reads(tmp_path / "log")) == 2 * ROWS * COLUMNS
+
+
+def in_lanes(given, lanes):
+    """A training set whose epochs are dealt to lanes."""
+    return replace(given, order=replace(given.order, lanes=lanes))
 
 
 def test_nothing_is_in_an_empty_range(several):
@@ -196,7 +257,7 @@ def test_draws_are_unbiased(request, sampling, one_buffer):
     given = samples(rnla.open(matrix()), sampling=sampling, held_out=HELD_OUT)
     rows = np.delete(matrix(), HELD_OUT, axis=0)
     feed = Feed(given)
-    found = [joined(feed.batches(epoch, 0, given.order.taken, 1000)) for epoch in range(epochs)]
+    found = [joined(feed.batches(epoch, 0, 0, given.order.taken, 1000)) for epoch in range(epochs)]
     feed.close()
     means = np.array([np.mean(weights[:, None] * X, axis=0) for X, _, weights in found])
     error = means.std(axis=0, ddof=1) / np.sqrt(epochs)
@@ -210,7 +271,7 @@ def test_rows_are_drawn_as_often_as_they_should(sampling):
     given = samples(rnla.open(matrix()), sampling=sampling)
     feed, counts = Feed(given), np.zeros(ROWS)
     for epoch in range(100):
-        _, y, weights = joined(feed.batches(epoch, 0, ROWS, ROWS))
+        _, y, weights = joined(feed.batches(epoch, 0, 0, ROWS, ROWS))
         counts += np.bincount(y, minlength=ROWS)
         squares = 1 + np.sum(matrix() ** 2, axis=1)
         expected_weights = squares.mean() / squares[y] if sampling == "norm-squared" else np.ones(ROWS)
@@ -253,7 +314,7 @@ def test_rows_are_centred_and_scaled(several, sampling, form):
         squares = 1 + np.sum(expected**2, axis=1)
         edges = given.order.edges(0)
         for number, (first, last) in enumerate(itertools.pairwise(edges)):
-            inside = np.isin(np.arange(ROWS) // BLOCK_ROWS, given.order.blocks(0, number))
+            inside = np.isin(np.arange(ROWS) // BLOCK_ROWS, given.order.blocks(At(0, 0, number)))
             wanted = squares[inside].mean() / squares[y[first:last]]
             assert np.all(np.abs(weights[first:last] - wanted) <= sum_rounding("f8", ROWS) * wanted)
 
@@ -285,7 +346,7 @@ def test_no_more_buffers_are_held_than_allowed(several, monkeypatch, held):
     asked = feed._asked
     monkeypatch.setattr(feed, "_asked", lambda *of: (beside.append(len(feed.buffers)), asked(*of))[1])
     for epoch in range(3):
-        for _ in feed.batches(epoch, 0, ROWS, 10):
+        for _ in feed.batches(epoch, 0, 0, ROWS, 10):
             assert len(feed.buffers) <= held
     feed.close()
     assert max(beside) == held - 1
@@ -297,7 +358,7 @@ def test_every_buffer_is_read_once_an_epoch(several, tmp_path, held):
     A = watched(rnla.open(matrix()), tmp_path / "log")
     feed = Feed(samples(A), held=held)
     for epoch in range(3):
-        list(feed.batches(epoch, 0, ROWS, 10))
+        list(feed.batches(epoch, 0, 0, ROWS, 10))
     feed.close()
     entries = sum(read.entries for read in reads(tmp_path / "log"))
     ahead = 0 if held == 1 else BUFFER_BLOCKS * BLOCK_ROWS  # the first buffer of the epoch that did not come
@@ -312,7 +373,7 @@ def test_what_fits_into_one_buffer_is_read_once(tmp_path):
     A = watched(rnla.open(matrix()), tmp_path / "log")
     feed = Feed(samples(A))
     for epoch in range(3):
-        list(feed.batches(epoch, 0, ROWS, 10))
+        list(feed.batches(epoch, 0, 0, ROWS, 10))
     feed.close()
     assert sum(read.entries for read in reads(tmp_path / "log")) == ROWS * COLUMNS
     assert feed.taken() == ROWS * ROW_BYTES
@@ -320,7 +381,7 @@ def test_what_fits_into_one_buffer_is_read_once(tmp_path):
 
 def test_threads_are_gone_after_the_end(several):
     feed = Feed(samples(rnla.open(matrix())))
-    unfinished = feed.batches(0, 0, ROWS, 10)
+    unfinished = feed.batches(0, 0, 0, ROWS, 10)
     next(unfinished)
     threads = list(feed.pool._threads)
     assert threads
@@ -337,17 +398,17 @@ def test_threads_that_share_a_feed_get_what_they_get_alone(several, sampling, he
     alone = [batches(given, *each, size=9) for each in ranges]
     feed = Feed(given, held=held)
     with ThreadPoolExecutor(2) as both:
-        found = list(both.map(lambda each: list(feed.batches(*each, 9)), ranges))
+        found = list(both.map(lambda each: list(feed.batches(each[0], 0, *each[1:], 9)), ranges))
     feed.close()
     assert all(same(a, b) for a, b in zip(found, alone, strict=True))
 
 
 def test_a_buffer_that_another_thread_put_out_is_no_trouble(several):
     feed = Feed(samples(rnla.open(matrix())))
-    feed._buffer(0, 0)
-    feed._buffer(0, 3)  # the other thread, in between
-    feed._ahead(0, 3)
-    feed._ahead(0, 0)
+    feed._buffer(At(0, 0, 0))
+    feed._buffer(At(0, 0, 3))  # the other thread, in between
+    feed._ahead(At(0, 0, 3), last=False)
+    feed._ahead(At(0, 0, 0), last=False)
     assert len(feed.buffers) == 2
     feed.close()
 
@@ -390,8 +451,8 @@ def test_what_could_not_be_read_is_read_when_it_is_wanted_again(request, monkeyp
     A = watched(rnla.open(matrix()), tmp_path / "log", Fault(0, "missing"))
     feed = Feed(samples(A))
     with pytest.raises(StoreError):
-        list(feed.batches(0, 0, ROWS, 10))
-    assert same(list(feed.batches(0, 0, ROWS, 10)), expected)
+        list(feed.batches(0, 0, 0, ROWS, 10))
+    assert same(list(feed.batches(0, 0, 0, ROWS, 10)), expected)
     feed.close()
 
 
