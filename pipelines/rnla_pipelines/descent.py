@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -12,7 +12,7 @@ from rnla.algorithms.forecasts import Machine
 from rnla.algorithms.planning import Plan
 from rnla.algorithms.planning_training import plan_study
 from rnla.algorithms.studies import Study, checked_study, gradients, study
-from rnla.algorithms.targets import Scaled, moments_of
+from rnla.algorithms.targets import standard
 from rnla.cluster.resources import Resources
 from rnla.errors import ConfigError
 from rnla.jobs.pipelines import Delivered, Pipeline, Place
@@ -74,9 +74,8 @@ def run(A: Matrix, config: StudyConfig, place: Place) -> Delivered:
     """One read for whole gradients, then runs by samples."""
     X, b = features(A, config), place.others["labels"]
     if config.standardise:
-        b = replace(b, source=Scaled(b.source, *moments_of(b.source)))
         found = study(
-            X, b, epochs=config.epochs, seeds=config.seeds, batch=config.batch, steps=config.steps,
+            X, standard(b)[0], epochs=config.epochs, seeds=config.seeds, batch=config.batch, steps=config.steps,
             rate=config.learning_rate,
         )  # fmt: skip
     else:

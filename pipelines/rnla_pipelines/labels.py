@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from rnla.errors import ConfigError, RequestError
 from rnla.opening import open_column
 from rnla.sweeps.matrix import Matrix
+from rnla.sweeps.transform import Transform
 
 
 class Labelled(Protocol):
@@ -47,5 +49,5 @@ def unlabelled(A: Matrix, config: Labelled) -> Matrix:
 def labels(A: Matrix, config: Labelled) -> Matrix:
     """The targets."""
     if config.labels is None:
-        return A.subset(columns=[config.label_column])
+        return replace(A.subset(columns=[config.label_column]), transform=Transform())  # gaps in them are none of A's
     return open_column(config.labels, allow_missing=config.allow_missing)

@@ -19,11 +19,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnla.algorithms.targets import Patient
+from rnla.algorithms.targets import Patient, Scaled, energy_of, largest_of, targets_of, unit_of
 from rnla.arrays import Array
 from rnla.checks import integer, one_of, vector
 from rnla.errors import RequestError, UnsupportedError
@@ -64,15 +65,33 @@ class Quadratic:
     c: Array  # (d,) V^T A^T b
     energy: float  # |b|^2
     rows: int
+    unit: float = 1.0  # a power of two that b was multiplied by, for squares out of range
 
     @property
     def condition(self) -> float:
         """L / mu."""
         return float(self.eigenvalues[0] / self.eigenvalues[-1])
 
+    @cached_property
+    def solution(self) -> Array:
+        """z* of the solution of least norm."""
+        return self.c / self.eigenvalues
+
+    @cached_property
+    def resolution(self) -> float:
+        """Residuals below this are not told from zero: rounding of |b|^2 and of A^T b, to the power 1/2."""
+        length = math.sqrt(float(self.eigenvalues[0]) * self.energy) * float(np.linalg.norm(self.solution))
+        return math.sqrt(8.0 * float(np.finfo(np.float64).eps) * (self.energy + 2.0 * length))
+
+    @cached_property
+    def least(self) -> float:
+        """|A x* - b|^2, zero where it is not resolved."""
+        found = self.energy - float(self.c @ self.solution)
+        return found if found > self.resolution**2 else 0.0
+
     def residual(self, z: Array) -> float:
-        """|A x - b| of x = V z; its square is right to rounding of |b|^2."""
-        return math.sqrt(max(0.0, self.energy + float(z @ (self.eigenvalues * z) - 2.0 * (self.c @ z))))
+        """|A x - b| of x = V z, by Pythagoras: the part that descent takes away keeps its digits."""
+        return math.sqrt(self.least + float(self.eigenvalues @ (z - self.solution) ** 2))
 
 
 def quadratic(A: Matrix, b: Matrix) -> Quadratic:
@@ -87,22 +106,21 @@ def quadratic(A: Matrix, b: Matrix) -> Quadratic:
     if b.shape != (m, 1):
         msg = f"b has shape {b.shape}, and A has {m:,} rows: give one number for each row"
         raise RequestError(msg)
+    column = targets_of(b)
+    (largest,) = largest_of(column)
+    unit = 1.0 if 1e-100 < largest < 1e100 else float(unit_of(largest))
+    column = Scaled(column, np.zeros(1), np.array([1.0 / unit]))
+    energy = energy_of(column)
     view = settled(A).astype(np.float64)
     with single_blas_thread():
-        G, c = view.sweep(GramMatrix(), Left(Standing(Patient(b.source))))
+        G, c = view.sweep(GramMatrix(), Left(Standing(Patient(column))))
     values, vectors = np.linalg.eigh(G)
     kept = values > NEGLIGIBLE * n * max(float(values[-1]), 0.0)
     if not kept.any():
         msg = "A is zero: there is nothing to descend on"
         raise RequestError(msg)
     order = np.flatnonzero(kept)[::-1]
-    energy = sum(float(np.sum(part.astype(np.float64) ** 2)) for part in _strips(Patient(b.source)))
-    return Quadratic(values[order], vectors[:, order], vectors[:, order].T @ c[0], energy, m)
-
-
-def _strips(source: Source) -> Iterator[Array]:
-    for start in range(0, source.shape[0], 1 << 20):
-        yield np.asarray(source.read(slice(start, min(start + (1 << 20), source.shape[0])), slice(0, 1)))
+    return Quadratic(values[order], vectors[:, order], vectors[:, order].T @ c[0], energy, m, unit)
 
 
 class Path(NamedTuple):
@@ -127,17 +145,22 @@ def path(problem: Quadratic, method: str, steps: int, *, truth: Any = None, nois
     truth : array of length n, optional
         The x that b was made from, to see the error fall and grow.
     noise : float, optional
-        |b - A truth|: the discrepancy principle stops at the first step with a residual of at most this.
+        |b - A truth| / |b|: the discrepancy principle stops at the first step with a residual of at most this part of
+        |b|. RequestError where A^T A and A^T b do not resolve it (about 1e-8).
     """
     one_of(method, "method", METHODS)
     count = integer(steps, "steps", least=1)
     if count > MOST_STEPS:
         msg = f"steps={count} must be at most {MOST_STEPS:,}"
         raise RequestError(msg)
-    known = None if truth is None else vector(truth, len(problem.vectors), "truth")
+    level = None if noise is None else noise_level(problem, noise)
+    known = None if truth is None else problem.unit * vector(truth, len(problem.vectors), "truth")
+    if known is not None and not known.any():
+        msg = "truth is zero: errors are told relative to it"
+        raise RequestError(msg)
     outside = 0.0 if known is None else float(np.sum(known**2) - np.sum((problem.vectors.T @ known) ** 2))
     inside = None if known is None else problem.vectors.T @ known
-    target = problem.c / problem.eigenvalues
+    target = problem.solution
     size = float(np.linalg.norm(target)) or 1.0
     looked = _looked(count)
     errors, residuals, true = np.empty(looked.size), np.empty(looked.size), np.empty(looked.size)
@@ -150,12 +173,25 @@ def path(problem: Quadratic, method: str, steps: int, *, truth: Any = None, nois
                 gap = float(np.sum((z - inside) ** 2)) + max(outside, 0.0)
                 true[at] = math.sqrt(gap) / float(np.linalg.norm(known))
             at += 1
-        if stopped is None and noise is not None and problem.residual(z) <= noise:
+        if stopped is None and level is not None and problem.residual(z) <= level:
             stopped, kept = number, z.copy()
         last = z
     found, expected = measured_rate(looked, errors, problem.condition), theory(method, problem.condition)
-    x = problem.vectors @ (kept if kept is not None else last)
+    x = problem.vectors @ (kept if kept is not None else last) / problem.unit
+    residuals /= problem.unit
     return Path(method, looked, errors, residuals, None if known is None else true, found, expected, stopped, x)
+
+
+def noise_level(problem: Quadratic, noise: Any) -> float:
+    """The residual at which the discrepancy principle stops."""
+    if isinstance(noise, bool) or not isinstance(noise, int | float | np.number) or not 0 <= noise < math.inf:
+        msg = f"noise={noise!r} must be a number >= 0, |b - A truth| / |b|"
+        raise RequestError(msg)
+    least = problem.resolution / math.sqrt(problem.energy) if problem.energy else 0.0
+    if noise < least:
+        msg = f"noise={noise:.3g} is less than {least:.1g}, below which A^T A and A^T b do not tell a residual of |b|"
+        raise RequestError(msg)
+    return float(noise) * math.sqrt(problem.energy)
 
 
 def _looked(count: int) -> Array:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,15 +12,15 @@ import scipy.sparse
 
 from rnla.algorithms.network import Network
 from rnla.algorithms.regime import Regime
+from rnla.algorithms.targets import strips, targets_of
 from rnla.algorithms.training import HeldOut
-from rnla.arrays import Array
-from rnla.errors import NonFiniteError, RequestError
+from rnla.arrays import Array, DType
+from rnla.errors import RequestError
 from rnla.streams import TILE_ROWS, uniform_rows
 from rnla.sweeps.matrix import Matrix
 from rnla.sweeps.minibatches import Order, Samples
 from rnla.sweeps.picking import Rows
 from rnla.sweeps.products import Product, SumOfSquares
-from rnla.sweeps.retries import retried
 from rnla.sweeps.settling import settled_with
 from rnla.sweeps.source import Source
 from rnla.sweeps.spans import Tally
@@ -80,7 +78,8 @@ def prepared(A: Matrix, y: Matrix, network: Network, regime: Regime, held: Array
         msg = "samples of a view whose rows are weighted or centred: take X itself, its columns centred and scaled"
         raise RequestError(msg)
     refuse_widths(network, n, y, m, loss)
-    checked_targets(y, loss, network.widths[-1])
+    targets = targets_of(y)
+    checked_targets(targets, loss, network.widths[-1], network.dtype)
     wanted: tuple[Product, ...] = (Rows(held),) if held.size else (SumOfSquares(),)
     settled, (lines, *_) = settled_with(view, *wanted)
     if A.transform.missing != "error":  # treated in every batch, counted in this read
@@ -91,7 +90,7 @@ def prepared(A: Matrix, y: Matrix, network: Network, regime: Regime, held: Array
         settled.source,
         settled.transform,
         network.dtype,
-        y.source,
+        targets,
         labels,
         order,
         stored_bytes(A) / m,
@@ -101,22 +100,13 @@ def prepared(A: Matrix, y: Matrix, network: Network, regime: Regime, held: Array
     if not held.size:
         return Prepared(samples, None)
     X = np.asarray(lines.toarray() if scipy.sparse.issparse(lines) else lines)
-    return Prepared(samples, HeldOut(samples.view(X), samples.targets(_rows_of(y.source, held))))
+    return Prepared(samples, HeldOut(samples.view(X), samples.targets(_rows_of(targets, held))))
 
 
-def _rows_of(source: Source, rows: Array) -> Array:
-    """Some rows of a narrow matrix, read strip by strip: (v, c)."""
-    found = [read[rows[(rows >= at.start) & (rows < at.stop)] - at.start] for at, read in _strips(source)]
+def _rows_of(source: Source, held: Array) -> Array:
+    """Some rows of targets: (v, c)."""
+    found = [block[held[(held >= at.start) & (held < at.stop)] - at.start] for at, block in strips(source)]
     return np.concatenate(found)
-
-
-def _strips(source: Source) -> Iterator[tuple[slice, Array]]:
-    """Ranges of rows of a narrow matrix, and what they hold."""
-    m, width = source.shape
-    for start in range(0, m, STRIP_ROWS):
-        rows = slice(start, min(start + STRIP_ROWS, m))
-        found = retried(partial(source.read, rows, slice(0, width)), partial(source.place, rows.start, 0))
-        yield rows, np.asarray(found.toarray() if scipy.sparse.issparse(found) else found)
 
 
 def refuse_widths(network: Network, n: int, y: Matrix, m: int, loss: str) -> None:
@@ -138,15 +128,11 @@ def refuse_widths(network: Network, n: int, y: Matrix, m: int, loss: str) -> Non
         raise RequestError(msg)
 
 
-def checked_targets(y: Matrix, loss: str, outputs: int) -> None:
+def checked_targets(source: Source, loss: str, outputs: int, dtype: DType) -> None:
     """An error that names the first target that the loss cannot take."""
-    for rows, found in _strips(y.source):
-        finite = np.isfinite(found).all(axis=1) if found.dtype.kind == "f" else np.ones(len(found), bool)
-        if not finite.all():
-            at = rows.start + int(np.flatnonzero(~finite)[0])
-            msg = f"target {at} is {found[at - rows.start].tolist()}: {y.source.place(at, 0)}; clean the targets"
-            raise NonFiniteError(msg)
+    for rows, found in strips(source):
         if loss == "square":
+            refuse_far(found, rows, dtype)
             continue
         values = found[:, 0]
         signs = loss == "hinge" and outputs == 1
@@ -159,6 +145,19 @@ def checked_targets(y: Matrix, loss: str, outputs: int) -> None:
                 f"output{'s' * (outputs > 1)} takes {allowed}; number the classes from 0, or give it more outputs"
             )
             raise RequestError(msg)
+
+
+def refuse_far(found: Array, rows: slice, dtype: DType) -> None:
+    """RequestError for numbers whose squares are none in the precision of the network."""
+    most = math.sqrt(float(np.finfo(dtype).max)) / 1e3
+    far = np.abs(found.astype(np.float64)).max(axis=1) > most
+    if far.any():
+        at = int(np.flatnonzero(far)[0])
+        msg = (
+            f"target {rows.start + at} is {found[at].tolist()}, and squares of numbers beyond {most:.1g} leave the "
+            f"range of {dtype}: scale the targets (rnla.nn.Regressor does), or take a network in float64"
+        )
+        raise RequestError(msg)
 
 
 def stored_bytes(A: Matrix) -> int:

@@ -113,18 +113,17 @@ def gradients(
 ) -> tuple[Quadratic, tuple[Path, ...]]:
     """Runs by whole gradients; `noise` is |b - A truth| over |b|."""
     problem = quadratic(A, b)
-    size = None if noise is None else noise * math.sqrt(problem.energy)
-    return problem, tuple(path(problem, method, steps, truth=truth, noise=size) for method in METHODS)
+    return problem, tuple(path(problem, method, steps, truth=truth, noise=noise) for method in METHODS)
 
 
 def study(A: Matrix, b: Matrix, *, epochs: int, seeds: int, batch: int, steps: int, rate: float | None) -> Study:
     """The study of a problem whose columns and right side are centred and scaled already, by views."""
     problem, paths = gradients(A, b, steps)
     network = Network((A.shape[1], 1), dtype="float64").with_parameters(np.zeros(A.shape[1] + 1))
-    eta = safe_rate(problem, batch) if rate is None else rate
-    if not (math.isfinite(eta) and eta > 0):
-        msg = f"learning_rate={rate!r} must be positive"
+    if not problem.c.any():
+        msg = "b is the same in all rows, or has nothing to do with A: there is nothing to descend on"
         raise RequestError(msg)
+    eta = safe_rate(problem, batch) if rate is None else rate
     regime = checked_regime(
         network.widths, A.shape[0], loss="square", learning_rate=eta, momentum=0.0, batch=batch, epochs=epochs
     )

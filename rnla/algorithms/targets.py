@@ -1,7 +1,12 @@
-"""Targets as a loss takes them: labels as numbers from zero, numbers centred and scaled; read as they are needed."""
+"""Targets: what belongs to the rows of a matrix, looked at strip by strip, and as a loss takes them.
+
+Labels become numbers from zero, numbers are centred and scaled; all are read as they are needed.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -10,24 +15,98 @@ import numpy as np
 import scipy.sparse
 
 from rnla.arrays import Array, DType
+from rnla.errors import NonFiniteError, RequestError, UnsupportedError
+from rnla.sweeps.matrix import Matrix
 from rnla.sweeps.retries import retried
 from rnla.sweeps.source import Source
 
-STRIP_ROWS = 1 << 20  # read at once
+STRIP_ENTRIES = 1 << 22  # read at once
+MOST_CLASSES = 10_000
+
+
+def targets_of(y: Matrix) -> Source:
+    """Where targets are read; they are taken as they are stored, so that a view of them is refused."""
+    if not y.transform.trivial or y.centring or y.scaling:
+        msg = (
+            "targets are taken as they are stored, and this is a view of them (centred, scaled, weighted): "
+            "write it as an array; rnla.nn.Regressor centres and scales targets by itself"
+        )
+        raise RequestError(msg)
+    if y.source.dtype.kind == "c":
+        msg = "targets are complex numbers: give real and imaginary parts as two columns of real ones"
+        raise UnsupportedError(msg)
+    return y.source
+
+
+def strips(source: Source) -> Iterator[tuple[slice, Array]]:
+    """Ranges of rows of targets, and what they hold; NonFiniteError where that is NaN or infinite."""
+    m, width = source.shape
+    step = max(1, STRIP_ENTRIES // max(1, width))
+    for start in range(0, m, step):
+        rows = slice(start, min(start + step, m))
+        found = Patient(source).read(rows, slice(0, width))
+        if found.dtype.kind == "f" and not np.isfinite(found).all():
+            i, j = (int(at[0]) for at in np.nonzero(~np.isfinite(found)))
+            msg = f"target {start + i} is {found[i].tolist()}: {source.place(start + i, j)}; clean the targets"
+            raise NonFiniteError(msg)
+        yield rows, found
 
 
 def moments_of(source: Source) -> tuple[Array, Array]:
-    """Mean and standard deviation (1 where it vanishes) of each column, read strip by strip: (c,), (c,)."""
+    """Mean and standard deviation (1 where it vanishes) of each column: (c,), (c,); two reads.
+
+    Numbers are multiplied by a power of two first, so that squares of no size leave the range.
+    """
+    unit = unit_of(largest_of(source))
     count, mean, deviation = 0, np.zeros(source.shape[1]), np.zeros(source.shape[1])
-    for start in range(0, source.shape[0], STRIP_ROWS):
-        rows = slice(start, min(start + STRIP_ROWS, source.shape[0]))
-        block = np.asarray(Patient(source).read(rows, slice(0, source.shape[1]))).astype(np.float64)
-        more = count + len(block)
-        shift = block.mean(axis=0) - mean
-        deviation += ((block - block.mean(axis=0)) ** 2).sum(axis=0) + shift**2 * count * len(block) / more
-        mean, count = mean + shift * len(block) / more, more
+    for _, block in strips(source):
+        wide = block.astype(np.float64) * unit
+        more = count + len(wide)
+        shift = wide.mean(axis=0) - mean
+        deviation += ((wide - wide.mean(axis=0)) ** 2).sum(axis=0) + shift**2 * count * len(wide) / more
+        mean, count = mean + shift * len(wide) / more, more
     spread = np.sqrt(deviation / max(count, 1))
-    return mean, np.where(spread > 0, spread, 1.0)
+    return mean / unit, np.where(spread > 0, spread / unit, 1.0)
+
+
+def energy_of(source: Source) -> float:
+    """Sum of squares."""
+    return math.fsum(float(np.sum(block.astype(np.float64) ** 2)) for _, block in strips(source))
+
+
+def largest_of(source: Source) -> Array:
+    """Largest absolute value of each column: (c,)."""
+    found = np.zeros(source.shape[1])
+    for _, block in strips(source):
+        np.maximum(found, np.abs(block.astype(np.float64)).max(axis=0, initial=0.0), out=found)
+    return found
+
+
+def unit_of(largest: Array) -> Array:
+    """Powers of two by which numbers come near 1."""
+    return np.exp2(-np.frexp(largest)[1].clip(-1000, 1000).astype(np.float64))
+
+
+def standard(y: Matrix) -> tuple[Matrix, Array, Array]:
+    """Targets centred and scaled, and their means and deviations."""
+    source = targets_of(y)
+    centre, scale = moments_of(source)
+    return Matrix(Scaled(source, centre, scale), runner=y.runner), centre, scale
+
+
+def classes_of(source: Source) -> Array:
+    """The different labels of a column, sorted."""
+    found = np.zeros(0, source.dtype)
+    for rows, block in strips(source):
+        if block.dtype.kind == "f" and (odd := block[:, 0] != np.floor(block[:, 0])).any():
+            at = int(np.flatnonzero(odd)[0])
+            msg = f"label {rows.start + at} is {block[at, 0]}: labels are whole numbers; for others take Regressor"
+            raise RequestError(msg)
+        found = np.union1d(found, np.unique(block[:, 0]))
+        if found.size > MOST_CLASSES:
+            msg = f"y has more than {MOST_CLASSES:,} different values: these are no classes; take rnla.nn.Regressor"
+            raise RequestError(msg)
+    return found
 
 
 @dataclass(frozen=True)

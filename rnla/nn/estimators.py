@@ -14,14 +14,12 @@ import numpy as np
 
 from rnla.algorithms.network import Network
 from rnla.algorithms.samples import held_count, standardised
-from rnla.algorithms.targets import Coded, Patient, Scaled, moments_of
+from rnla.algorithms.targets import Coded, classes_of, standard, targets_of
 from rnla.algorithms.trained import Trained
 from rnla.arrays import Array
-from rnla.errors import RequestError
 from rnla.nn.training import predict, train
 from rnla.opening import open_column, open_matrix
 from rnla.sweeps.matrix import Matrix
-from rnla.sweeps.source import Source
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
@@ -29,9 +27,6 @@ try:
 except ImportError:  # pragma: no cover - the tested set has it
     msg = "rnla.nn.Classifier and Regressor need scikit-learn: pip install rnla[sklearn]; rnla.nn.train does not"
     raise ImportError(msg) from None
-
-MOST_CLASSES = 10_000
-STRIP_ROWS = 1 << 20
 
 
 class _Fitted(BaseEstimator):  # type: ignore[misc]
@@ -172,7 +167,7 @@ class Classifier(ClassifierMixin, _Fitted):  # type: ignore[misc]
             A, targets = open_matrix(X), open_column(codes.astype(np.int64))
         else:
             A, labels = open_matrix(X), open_column(y)
-            self.classes_ = classes_of(labels.source)
+            self.classes_ = classes_of(targets_of(labels))
             targets = Matrix(Coded(labels.source, self.classes_), runner=labels.runner)
         self._trained(A, targets, "cross-entropy", max(2, self.classes_.size))
         return self
@@ -229,8 +224,7 @@ class Regressor(RegressorMixin, _Fitted):  # type: ignore[misc]
         else:
             A, targets = open_matrix(X), open_column(y)
         self.flat_ = not in_memory(y) or np.ndim(y) == 1
-        self.centre_, self.scale_ = moments_of(targets.source)
-        scaled = Matrix(Scaled(targets.source, self.centre_, self.scale_), runner=targets.runner)
+        scaled, self.centre_, self.scale_ = standard(targets)
         self._trained(A, scaled, "square", targets.shape[1])
         return self
 
@@ -271,15 +265,3 @@ def refuse_continuous(y: Array) -> None:
     from sklearn.utils.multiclass import check_classification_targets
 
     check_classification_targets(y)
-
-
-def classes_of(source: Source) -> Array:
-    """The different labels of a column, sorted; read strip by strip."""
-    found = np.zeros(0, source.dtype)
-    for start in range(0, source.shape[0], STRIP_ROWS):
-        rows = slice(start, min(start + STRIP_ROWS, source.shape[0]))
-        found = np.union1d(found, np.unique(Patient(source).read(rows, slice(0, 1))))
-        if found.size > MOST_CLASSES:
-            msg = f"y has more than {MOST_CLASSES:,} different values: these are no classes; take rnla.nn.Regressor"
-            raise RequestError(msg)
-    return found

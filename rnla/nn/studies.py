@@ -10,11 +10,10 @@ import numpy as np
 
 from rnla.algorithms.descent import Path, path, quadratic
 from rnla.algorithms.studies import Study, checked_study, study
-from rnla.algorithms.targets import Scaled, moments_of
+from rnla.algorithms.targets import standard
 from rnla.jobs.running import cost_of
 from rnla.opening import open_column
 from rnla.public.ready import ready
-from rnla.sweeps.matrix import Matrix
 
 
 def descend(
@@ -34,8 +33,8 @@ def descend(
     truth : array of length n, optional
         The x that b was made from: how far iterates are from it is `true_errors`.
     noise : float, optional
-        |b - A truth|: where the residual is first at most this is `stopped` (the discrepancy principle), and `x` is
-        that iterate.
+        |b - A truth| / |b|: where the residual is first at most this part of |b| is `stopped` (the discrepancy
+        principle), and `x` is that iterate. RequestError below about 1e-8, where one read does not tell.
 
     Returns
     -------
@@ -104,14 +103,8 @@ def descent_study(
     """
     counts = checked_study(epochs, seeds, batch, steps)
     opened, clock = ready(A), perf_counter()
-    matrix, column = standardised(opened, open_column(b))
+    matrix, (column, *_) = opened.centred().scaled().astype(np.float64), standard(open_column(b))
     found = study(
         matrix, column, epochs=counts[0], seeds=counts[1], batch=counts[2], steps=counts[3], rate=learning_rate
     )
     return replace(found, cost=cost_of(opened, perf_counter() - clock))
-
-
-def standardised(A: Matrix, b: Matrix) -> tuple[Matrix, Matrix]:
-    """Columns and numbers centred and scaled."""
-    centre, scale = moments_of(b.source)
-    return A.centred().scaled().astype(np.float64), Matrix(Scaled(b.source, centre, scale), runner=A.runner)

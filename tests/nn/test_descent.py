@@ -10,7 +10,7 @@ import scipy.sparse
 
 import rnla
 from rnla.algorithms.descent import METHODS, theory
-from rnla.errors import RequestError, UnsupportedError
+from rnla.errors import NonFiniteError, RequestError, UnsupportedError
 from tests.backends import BACKENDS, SPARSE
 from tests.faults import reads, watched
 from tests.matrices import random_of, with_singular_values
@@ -83,7 +83,7 @@ def test_the_error_falls_and_grows_and_the_discrepancy_principle_stops_near_its_
     noise = np.random.default_rng(0).standard_normal(100)
     size = 1e-3 * np.linalg.norm(read.b)
     b = read.b + size * noise / np.linalg.norm(noise)
-    found = rnla.nn.descend(A, b, steps=20_000, truth=read.x, noise=1.01 * size)
+    found = rnla.nn.descend(A, b, steps=20_000, truth=read.x, noise=1.01 * size / np.linalg.norm(b))
     best = int(found.true_errors.argmin())
     at, error = known["Landweber(step 1/s1^2)_best_within_20000"]
     assert abs(found.steps[best] - at) <= 0.01 * at  # of the steps that are looked at
@@ -127,6 +127,24 @@ BAD = {
         lambda: rnla.nn.descend(np.eye(3), np.ones(3), truth=[1.0]), RequestError, "truth",
     ),
     "one seed": (lambda: rnla.nn.descent_study(np.eye(3), np.ones(3), seeds=1), RequestError, "seeds"),
+    "NaN in b": (
+        lambda: rnla.nn.descend(np.eye(3), [1.0, np.nan, 2.0]), NonFiniteError, r"target 1 is \[nan\]",
+    ),
+    "NaN in b of a study": (
+        lambda: rnla.nn.descent_study(np.eye(9), np.where(np.arange(9) == 4, np.inf, 1.0), batch=2),
+        NonFiniteError, "target 4",
+    ),
+    "complex b": (lambda: rnla.nn.descend(np.eye(3), np.ones(3) * 1j), UnsupportedError, "complex"),
+    "b as a view": (
+        lambda: rnla.nn.descend(np.eye(3), rnla.open(np.ones((3, 1))).centred()), RequestError, "this is a view",
+    ),
+    "a zero truth": (lambda: rnla.nn.descend(np.eye(3), np.ones(3), truth=np.zeros(3)), RequestError, "truth is zero"),
+    "noise that is no number": (lambda: rnla.nn.descend(np.eye(3), np.ones(3), noise="a"), RequestError, "noise='a'"),
+    "noise below zero": (lambda: rnla.nn.descend(np.eye(3), np.ones(3), noise=-1), RequestError, "noise=-1"),
+    "a constant b": (lambda: rnla.nn.descent_study(np.eye(9), np.ones(9), batch=2), RequestError, "nothing to descend"),
+    "a rate that is no number": (
+        lambda: rnla.nn.descent_study(np.eye(9), np.arange(9.0), batch=2, learning_rate="a"), RequestError, "number",
+    ),
     "no rate": (
         lambda: rnla.nn.descent_study(np.eye(9), np.arange(9.0), batch=2, learning_rate=-1), RequestError, "positive",
     ),
@@ -138,3 +156,21 @@ def test_what_cannot_be_right_is_refused(case):
     action, kind, words = BAD[case]
     with pytest.raises(kind, match=words):
         action()
+
+
+@pytest.mark.parametrize("size", [1e-200, 1.0, 1e160])
+def test_residuals_keep_their_digits_whatever_the_size_of_b(size):
+    A, x, _ = problem(100)
+    b = A @ x * size
+    found = rnla.nn.descend(A, b, steps=3000, noise=1e-6)
+    direct = rnla.nn.descend(A, b, steps=found.stopped)
+    true = np.linalg.norm(A @ direct.x / size - A @ x) / np.linalg.norm(A @ x)
+    assert direct.residuals[-1] / size == pytest.approx(true * np.linalg.norm(A @ x), rel=1e-6)
+    before = rnla.nn.descend(A, b, steps=found.stopped - 1)
+    assert true <= 1e-6 < np.linalg.norm(A @ before.x / size - A @ x) / np.linalg.norm(A @ x)
+
+
+def test_a_residual_that_one_read_does_not_tell_is_no_place_to_stop():
+    A, x, _ = problem(100)
+    with pytest.raises(RequestError, match="do not tell a residual"):
+        rnla.nn.descend(A, A @ x, noise=1e-12)
