@@ -63,8 +63,8 @@ class FaultSource:
         return replace(self, inner=self.inner.transposed, turned=not self.turned)
 
     def __getattr__(self, name):
-        """How a sparse source is cut, where the inner one is sparse."""
-        if name in ("cut", "by_rows", "sparse"):
+        """How a sparse source is cut, where the inner one is sparse; what a read decodes, where that is more."""
+        if name in ("cut", "by_rows", "sparse", "read_bytes"):
             return getattr(self.inner, name)
         raise AttributeError(name)
 

@@ -10,7 +10,8 @@ import numpy as np
 from rnla.algorithms.delivery_studies import study_arrays
 from rnla.algorithms.forecasts import Machine
 from rnla.algorithms.planning import Plan
-from rnla.algorithms.planning_training import plan_study
+from rnla.algorithms.planning_training import Given, plan_study
+from rnla.algorithms.samples import Rooms
 from rnla.algorithms.studies import Study, checked_study, gradients, study
 from rnla.algorithms.targets import standard
 from rnla.cluster.resources import Resources
@@ -66,8 +67,9 @@ def others(A: Matrix, config: StudyConfig) -> dict[str, Matrix]:
 def planned(A: Matrix, config: StudyConfig, found: Resources) -> Plan:
     """What it will cost."""
     runs = 3 * config.seeds if config.standardise else 0
-    machine = Machine(found.threads, found.base_bytes)
-    return plan_study(features(A, config), runs, config.epochs, config.steps, machine)
+    machine, y = Machine(found.threads, found.base_bytes), labels(A, config)
+    size = sum(matrix.geometry.bytes for matrix in (A, *others(A, config).values()))
+    return plan_study(Given(features(A, config), y, size), runs, config.epochs, config.steps, machine)
 
 
 def run(A: Matrix, config: StudyConfig, place: Place) -> Delivered:
@@ -75,8 +77,8 @@ def run(A: Matrix, config: StudyConfig, place: Place) -> Delivered:
     X, b = features(A, config), place.others["labels"]
     if config.standardise:
         found = study(
-            X, standard(b)[0], epochs=config.epochs, seeds=config.seeds, batch=config.batch, steps=config.steps,
-            rate=config.learning_rate,
+            X, standard(b)[0], Rooms(y=place.workspace),
+            epochs=config.epochs, seeds=config.seeds, batch=config.batch, steps=config.steps, rate=config.learning_rate,
         )  # fmt: skip
     else:
         known = place.others.get("truth")

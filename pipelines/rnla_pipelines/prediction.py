@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from rnla.algorithms.forecasts import Machine
-from rnla.algorithms.network import Network, predicted
+from rnla.algorithms.network import Network, predicted, seen_by
 from rnla.algorithms.planning import Plan
 from rnla.algorithms.planning_training import plan_prediction
 from rnla.algorithms.trained import PredictionCertificate, Trained
@@ -37,7 +37,7 @@ def view(A: Matrix, config: PredictConfig) -> Matrix:
         msg = f"the network takes {network.widths[0]} inputs and the matrix has {A.shape[1]} columns"
         raise RequestError(msg)
     A = found.view(A) if isinstance(found, Trained) else A
-    return A.astype(network.dtype)
+    return seen_by(network.dtype, A)
 
 
 def loaded(config: PredictConfig) -> Trained | Network:

@@ -11,9 +11,9 @@ from rnla.algorithms.delivery_training import certificate_of, network_arrays
 from rnla.algorithms.forecasts import Machine
 from rnla.algorithms.network import Network
 from rnla.algorithms.planning import Plan
-from rnla.algorithms.planning_training import plan_training
+from rnla.algorithms.planning_training import Given, plan_training
 from rnla.algorithms.regime import OPTIONS, Regime, checked_regime
-from rnla.algorithms.samples import held_count, held_rows, prepared, standardised
+from rnla.algorithms.samples import Rooms, held_count, held_rows, prepared, standardised
 from rnla.algorithms.training import Descent, trained
 from rnla.cluster.resources import Resources
 from rnla.errors import ConfigError
@@ -96,7 +96,8 @@ def held(A: Matrix, config: TrainConfig) -> int:
 def regime(A: Matrix, config: TrainConfig) -> Regime:
     """The options as a checked regime."""
     options = {name: getattr(config, name) for name in OPTIONS}
-    return checked_regime(widths(A, config), A.shape[0] - held(A, config), **options)
+    left_out = held(A, config)
+    return checked_regime(widths(A, config), A.shape[0] - left_out, left_out, **options)
 
 
 def others(A: Matrix, config: TrainConfig) -> dict[str, Matrix]:
@@ -107,8 +108,10 @@ def others(A: Matrix, config: TrainConfig) -> dict[str, Matrix]:
 def planned(A: Matrix, config: TrainConfig, found: Resources) -> Plan:
     """What it will cost."""
     X = features(A, config)
-    machine = Machine(found.threads, found.base_bytes)
-    return plan_training(X, network(X, config), regime(X, config), held(X, config), machine)
+    machine = Machine(found.threads, found.base_bytes, found.workers)
+    y, dtype = labels(A, config), np.dtype(config.precision)
+    size = A.geometry.bytes + y.geometry.bytes
+    return plan_training(Given(X, y, size), widths(X, config), dtype, regime(X, config), held(X, config), machine)
 
 
 def run(A: Matrix, config: TrainConfig, place: Place) -> Delivered:
@@ -116,7 +119,7 @@ def run(A: Matrix, config: TrainConfig, place: Place) -> Delivered:
     X = features(A, config)
     start, asked = network(X, config), regime(X, config)
     left_out = held_rows(*X.shape, start.dtype.itemsize, config.validation, config.seed)
-    made = prepared(X, place.others["labels"], start, asked, left_out)
+    made = prepared(X, place.others["labels"], start, asked, left_out, Rooms(place.workspace, place.workspace))
     found = trained(Descent(start, made.samples, made.held_out, asked, X, say=place.note), place.checkpoints)
     return Delivered(network_arrays(found, made, config.loss), certificate_of(found, made), config.optimizer)
 

@@ -29,6 +29,7 @@ class Machine(NamedTuple):
 
     threads: int
     base_bytes: int
+    workers: int = 1  # of its kind
 
 
 def plan_norms(A: Matrix, machine: Machine) -> Plan:

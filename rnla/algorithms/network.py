@@ -128,7 +128,7 @@ class Values(Multiplied):
 
     def panel(self, block: Block) -> Array:
         """Rows of the answer."""
-        first, dtype = self.widths[1], self.X.dtype
+        first, dtype = self.widths[1], self.rest.dtype
         Z = np.array(block.right(self.X), dtype=dtype)
         Z += self.rest[:first]
         if len(self.widths) == 2:
@@ -142,9 +142,14 @@ class Values(Multiplied):
         return self.into
 
 
+def seen_by(dtype: DType, A: Matrix) -> Matrix:
+    """A view as it is centred and scaled for a network of this precision: no coarser than it is stored."""
+    return A.astype(np.result_type(A.dtype, dtype))
+
+
 def predicted(network: Network, A: Matrix, workspace: Workspace, name: str = "values") -> Tall:
     """F at each row of a matrix, one read: (m, n) -> (m, outputs)."""
-    view = A.astype(network.dtype)
+    view = seen_by(network.dtype, A)
     first = network.layers[0].W
     into = workspace.tall(name, (A.shape[0], network.widths[-1]), network.dtype, A.geometry.tall_rows)
     with single_blas_thread():

@@ -43,7 +43,7 @@ class Plan:
     precision: str  # as multiplied
     width: int  # columns of a block
     sweeps: int
-    passes: int
+    passes: float  # whole, but for training on chunks that do not fit its blocks
     bytes_read: int
     flops: float
     tasks: int  # Dask tasks of the whole job
@@ -71,7 +71,7 @@ class Plan:
             ("matrix", f"{self.shape[0]:,} x {self.shape[1]:,} {self.dtype}, multiplied in {self.precision}"),
             ("method", f"{self.method}: {self.why}"),
             ("swept along", "columns of the store" if self.transposed else "rows of the store"),
-            ("passes", f"{self.passes} ({self.sweeps} sweeps)"),
+            ("passes", f"{self.passes:.4g} ({self.sweeps} sweeps)"),
             ("bytes read", spelt_bytes(self.bytes_read)),
             ("flops", f"{self.flops:.3g}"),
             ("tasks", f"{self.tasks:,} ({self.tasks_per_sweep:,} a sweep, {self.spans:,} spans)"),

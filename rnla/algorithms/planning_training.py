@@ -3,38 +3,64 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from rnla.algorithms.forecasts import MARGIN_BYTES, Machine, sweep_bytes
-from rnla.algorithms.network import Network
+from rnla.algorithms.network import Network, seen_by
 from rnla.algorithms.planning import Plan
 from rnla.algorithms.regime import FLOPS, Regime
 from rnla.algorithms.samples import stored_bytes
 from rnla.algorithms.training import COLUMNS, EVALUATED_ROWS
+from rnla.arrays import DType
+from rnla.kernels.layers import parameter_count
+from rnla.sweeps.copies import chunk_rows, epoch_bytes, parts, worth_copying
 from rnla.sweeps.matrix import Matrix
-from rnla.sweeps.minibatches import READERS, Order
+from rnla.sweeps.minibatches import READERS
+from rnla.sweeps.orders import Order
+from rnla.sweeps.source import Source, touched_bytes
 
 SCHEDULING = (0.03, 0.08)  # seconds of a task's round trip through Dask's scheduler
 SECOND_FLOPS = 3e10  # of one core, about
+WASTED = 1.2  # reads of an epoch above which chunks of other rows are worth while
 
 
-def plan_training(A: Matrix, network: Network, regime: Regime, held: int, machine: Machine) -> Plan:
+class Given(NamedTuple):
+    """What is read."""
+
+    X: Matrix
+    y: Matrix
+    size: int  # bytes of a pass: of the store and its targets
+
+
+def plan_training(
+    given: Given, widths: tuple[int, ...], dtype: DType, regime: Regime, held: int, machine: Machine
+) -> Plan:
     """Epochs of descent; the first sweep besides."""
+    A, y, size = given
     (m, n), geometry = A.shape, A.geometry
     order, samples = order_of(A, regime.lanes), m - held
-    passes = geometry.reads + (1 if order.shared else regime.epochs)
+    sources = A.source, y.source
+    copied = [source for source in sources if worth_copying(source, A.source, order, regime.epochs)]
+    of_epoch = sum(epoch_bytes(source, A.source, order) for source in sources if source not in copied)
+    readers = min(machine.workers, regime.replicas) if order.shared or regime.gradients else 1
+    epochs_read = readers * (1 if order.shared else regime.epochs)
+    copies = sum(touched_bytes(source, part) for source in copied for part in parts(m, chunk_rows(source, order)))
+    checks = 0 if y.source in copied else stored_bytes(y)
+    bytes_read = geometry.reads * stored_bytes(A) + checks + copies + of_epoch * epochs_read
     rounds = math.ceil(math.ceil(samples / (regime.replicas * regime.batch)) / regime.local_steps)
-    item, p = network.dtype.itemsize, network.parameters.size
+    item, p = dtype.itemsize, parameter_count(widths)
     here = min(regime.replicas, machine.threads)  # replicas at work in one process
     buffers = 1 if order.shared else min(regime.held, order.buffers) * regime.lanes
-    filled = buffers * order.buffer_rows * (order.row_bytes + 8 * max(1, network.widths[-1]))
-    blocks = blocks_bytes(A, order)
+    filled = buffers * order.buffer_rows * (order.row_bytes + 8 * max(1, widths[-1]))
+    blocks = sum(blocks_bytes(source, order) for source in sources)
     draws = buffers * 3 * 8 * order.buffer_rows
+    wide = np.result_type(A.dtype, dtype).itemsize  # in which samples are centred and scaled
     vectors = (3 + regime.rule.moments) * p * item
-    rooms = 3 * max(regime.batch, EVALUATED_ROWS) * sum(network.widths) * item
+    rooms = 3 * max(regime.batch, EVALUATED_ROWS) * sum(widths) * item
     states = p * item * (4 + 2 * regime.rule.moments + 2 * regime.replicas) + 8 * p * (2 + 2 * bool(regime.averaging))
-    kept = held * (2 * n * item + 16)
+    kept = held * (n * (item + 2 * wide) + 16)
     training = filled + blocks + draws + here * (vectors + rooms) + states + kept
     peak = (
         machine.base_bytes
@@ -54,11 +80,11 @@ def plan_training(A: Matrix, network: Network, regime: Regime, held: int, machin
         transposed=False,
         shape=A.shape,
         dtype=str(A.source.dtype),
-        precision=str(network.dtype),
+        precision=str(dtype),
         width=regime.batch,
         sweeps=rounds * regime.epochs,
-        passes=passes,
-        bytes_read=passes * stored_bytes(A),
+        passes=bytes_read / max(1, size),
+        bytes_read=bytes_read,
         flops=FLOPS * p * samples * regime.epochs,
         tasks=rounds * regime.epochs * (regime.replicas + 1),
         tasks_per_sweep=regime.replicas + 1,
@@ -69,10 +95,10 @@ def plan_training(A: Matrix, network: Network, regime: Regime, held: int, machin
         base_bytes=machine.base_bytes,
         peak_bytes=int(peak),
         output_bytes=p * item + 8 * len(COLUMNS) * regime.epochs + 16 * n,
-        scratch_bytes=0,
+        scratch_bytes=sum(m * source.shape[1] * source.dtype.itemsize for source in copied),
         state_bytes=int(p * item * (2 + regime.rule.moments + bool(regime.outer_momentum)) + 8 * p * regime.averaging
                         + 8 * len(COLUMNS) * regime.epochs),
-        notes=notes(order, regime),
+        notes=notes(order, regime, A.source in copied),
     )  # fmt: skip
 
 
@@ -81,14 +107,22 @@ def order_of(A: Matrix, lanes: int = 1) -> Order:
     return Order(A.shape[0], A.source.dtype.itemsize * A.shape[1], 0, "permutation", np.zeros(0, np.int64), lanes)
 
 
-def blocks_bytes(A: Matrix, order: Order) -> int:
-    """Memory of the blocks that are being read into a buffer."""
-    return READERS * (2 * order.block_rows * order.row_bytes + int(getattr(A.source, "transient_bytes", 0)))
+def blocks_bytes(source: Source, order: Order) -> int:
+    """Memory of the blocks that are being read into a buffer: chunks as they are stored, and decoded."""
+    rows = slice(0, min(order.block_rows, source.shape[0]))
+    own = source.dtype.itemsize * source.shape[1] * order.block_rows
+    decoded = touched_bytes(source, rows)
+    return READERS * (2 * own + int(getattr(source, "transient_bytes", 0)) + (decoded if decoded > own else 0))
 
 
-def notes(order: Order, regime: Regime) -> tuple[str, ...]:
+def notes(order: Order, regime: Regime, copied: object) -> tuple[str, ...]:
     """What the plan cannot know, or what is worth knowing."""
     found = []
+    if copied:
+        found.append(
+            f"the samples are copied once into chunks of {order.block_rows:,} rows, and epochs read the copy: the "
+            "store's own chunks would be decoded for every block that holds some of their rows"
+        )
     if order.shared:
         found.append(
             "the data fits into one buffer: each process reads it once for all epochs, and one read comes before"
@@ -107,7 +141,7 @@ def plan_prediction(A: Matrix, network: Network, machine: Machine) -> Plan:
     """F at each row: one read."""
     m, item, outputs = A.shape[0], network.dtype.itemsize, network.widths[-1]
     rows = min(A.geometry.panel_rows, m)
-    peak = sweep_bytes(A.astype(network.dtype), machine.threads, joined=0, rowwise=outputs, copies=3)
+    peak = sweep_bytes(seen_by(network.dtype, A), machine.threads, joined=0, rowwise=outputs, copies=3)
     peak += machine.threads * 4 * rows * sum(network.widths[1:]) * item + 2 * network.parameters.size * item
     return Plan(
         pipeline="predict",
@@ -135,15 +169,18 @@ def plan_prediction(A: Matrix, network: Network, machine: Machine) -> Plan:
     )
 
 
-def plan_study(A: Matrix, runs: int, epochs: int, steps: int, machine: Machine) -> Plan:
+def plan_study(given: Given, runs: int, epochs: int, steps: int, machine: Machine) -> Plan:
     """Whole gradients from one read of A^T A, and so many runs of stochastic descent by samples."""
+    A, y, size = given
     m, n = A.shape
     order = order_of(A)
     means = 0 if A.settled else 1
     of_run = 1 if order.shared else epochs
-    passes = (1 + means) * A.geometry.reads + (A.geometry.reads + runs * of_run if runs else 0)
+    sweeps = (1 + means) * A.geometry.reads + (A.geometry.reads if runs else 0)
+    of_epoch = epoch_bytes(A.source, A.source, order) + epoch_bytes(y.source, A.source, order)
+    bytes_read = sweeps * stored_bytes(A) + (runs * of_run * of_epoch + stored_bytes(y) if runs else 0)
     buffers = min(2, order.buffers) * order.buffer_rows * (order.row_bytes + 16) if runs else 0
-    blocks = blocks_bytes(A, order)
+    blocks = blocks_bytes(A.source, order)
     sweep = sweep_bytes(A.astype(np.float64), machine.threads, joined=n, rowwise=0, copies=3) + 5 * 8 * n * n
     sampling = buffers + blocks + 24 * order.buffer_rows
     looks = 8 * 6 * 3 * (1000 + 200 * max(1, int(math.log10(max(steps, 10)))))
@@ -156,9 +193,9 @@ def plan_study(A: Matrix, runs: int, epochs: int, steps: int, machine: Machine) 
         dtype=str(A.source.dtype),
         precision="float64",
         width=n,
-        sweeps=passes,
-        passes=passes,
-        bytes_read=passes * stored_bytes(A),
+        sweeps=sweeps + runs * of_run,
+        passes=bytes_read / max(1, size),
+        bytes_read=bytes_read,
         flops=1.0 * m * n * n + 30.0 * steps * n + 6.0 * m * n * epochs * runs,
         tasks=(1 + means) * A.geometry.tasks(),
         tasks_per_sweep=A.geometry.tasks(),

@@ -6,11 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from rnla.algorithms.steps import Rule, checked_rule
+from rnla.algorithms.steps import Rule, checked_rule, number
 from rnla.checks import flag, integer, one_of
 from rnla.errors import RequestError
 from rnla.kernels.layers import LOSSES, parameter_count
-from rnla.sweeps.minibatches import Sampling
+from rnla.sweeps.orders import Sampling
 
 ROUND_FLOPS = 1e11  # of one replica in a round: two seconds or so, beside which a task's 30 to 80 ms are little
 LEAST_ROUNDS = 4  # of an epoch, for several replicas
@@ -55,6 +55,7 @@ class Regime:
 def checked_regime(  # noqa: PLR0913 - options are keywords
     widths: tuple[int, ...],
     samples: int,
+    held: int,
     *,
     loss: Any = "cross-entropy",
     optimizer: Any = "sgd",
@@ -75,16 +76,22 @@ def checked_regime(  # noqa: PLR0913 - options are keywords
     sampling: Any = "permutation",
     seed: Any = 0,
 ) -> Regime:
-    """The regime for so many samples, or an error that says what is allowed."""
+    """The regime for so many samples and others held out, or an error that says what is allowed."""
     one_of(loss, "loss", LOSSES)
     one_of(sampling, "sampling", SAMPLINGS)
     size, K = integer(batch, "batch", least=1), integer(replicas, "replicas", least=1)
+    if samples <= 0:
+        msg = f"all {held:,} samples are held out: there are none to train on; give a smaller validation"
+        raise RequestError(msg)
     if size * K > samples:
         msg = f"batch={size} for each of {K} replica{'s' * (K > 1)} is more than the {samples:,} samples to train on"
         raise RequestError(msg)
     count = integer(epochs, "epochs", least=1)
     H = default_steps(widths, samples, size, K) if local_steps is None else integer(local_steps, "local_steps", least=1)
     waits = None if patience is None else integer(patience, "patience", least=1)
+    if waits is not None and not held:
+        msg = f"patience={waits} looks at samples held out, and there are none: give validation=0.1, or no patience"
+        raise RequestError(msg)
     steps = count * math.ceil(samples / (size * K))
     rule = checked_rule(
         optimizer=optimizer,
@@ -96,7 +103,13 @@ def checked_regime(  # noqa: PLR0913 - options are keywords
         warmup=warmup,
         horizon=steps if schedule == "cosine" else max(1, steps // 10),
     )
-    outer, rate = float(outer_momentum), float(outer_rate)
+    outer, rate = number(outer_momentum, "outer_momentum"), number(outer_rate, "outer_rate")
+    if (outer, rate) != (0.0, 1.0) and (K == 1 or H == 1):
+        msg = (
+            f"outer_momentum and outer_rate are of the step towards the mean of replicas that made several steps: with "
+            f"replicas={K} and local_steps={H} there is no such step; take both above 1"
+        )
+        raise RequestError(msg)
     if not 0 <= outer < 1 or not 0 < rate <= 2:
         msg = (
             f"outer_momentum={outer_momentum!r} must lie in 0 <= outer_momentum < 1, outer_rate={outer_rate!r} in 0..2"

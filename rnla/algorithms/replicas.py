@@ -7,6 +7,7 @@ more they take steps of their own, and the round goes on from the mean of where 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from rnla.algorithms.steps import Rule, step
 from rnla.arrays import Array
+from rnla.errors import IntegrityError
 from rnla.kernels.layers import Layer, Room, backward, decided, forward, layers, loss_and_slopes
 from rnla.sweeps.minibatches import Batch, Samples, feed_of
 
@@ -53,16 +55,18 @@ class Shift(NamedTuple):
     loss: float  # sum over samples, each before the step it belongs to
     right: int  # samples that were decided rightly
     lost: int  # the step, of this round, whose loss was not finite; -1: none
+    first: float  # mean loss of its first batch
+    blank: float  # sum of the losses of a network that is zero everywhere
     bytes_read: int
+    peak_bytes: int
 
 
 def shift(common: Common, places: Places) -> Shift:
     """The steps of one replica."""
-    feed = feed_of(common.samples, common.held)
     x, moments = common.parameters.copy(), common.moments.copy()
     work = Stepping(common, x)
     steps = 0
-    with np.errstate(over="ignore", invalid="ignore"):  # shows in the loss
+    with feed_of(common.samples, common.held) as feed, np.errstate(over="ignore", invalid="ignore"):  # in the loss
         for batch in feed.batches(common.epoch, *places, common.batch):
             work.batch = batch
             if common.gradients:
@@ -71,10 +75,32 @@ def shift(common: Common, places: Places) -> Shift:
                 step(common.rule, x, moments, common.steps + steps, work.gradient, work.spare)
             steps += 1
             if work.lost:
+                refuse_changed(common.samples, batch)
                 break
+        feed.look()
+        bytes_read, peak = feed.taken()
     found = work.spare if common.gradients else x
     lost = steps - 1 if work.lost else -1
-    return Shift(found, moments, work.samples, steps, work.loss, work.right, lost, feed.taken())
+    return Shift(
+        found, moments, work.samples, steps, work.loss, work.right, lost, work.first, work.blank, bytes_read, peak
+    )
+
+
+def refuse_changed(samples: Samples, batch: Batch) -> None:
+    """IntegrityError when the samples of a batch are to blame, which were finite in the first read."""
+    if not np.isfinite(batch.X).all() or not np.isfinite(batch.y).all():
+        msg = (
+            f"{getattr(samples.X, 'url', 'X')}: a sample or target is NaN or infinite, and all were finite in the "
+            "first read: the data was changed while the network was trained; run again when nobody writes to it"
+        )
+        raise IntegrityError(msg)
+
+
+def blank(loss: str, y: Array, outputs: int) -> float:
+    """Sum of the losses where all outputs are zero."""
+    if loss == "square":
+        return 0.5 * float(np.vdot(y, y))
+    return len(y) * (math.log(outputs) if loss == "cross-entropy" else 1.0)
 
 
 class Stepping:
@@ -87,6 +113,7 @@ class Stepping:
         self.spare = np.zeros_like(x)
         self.batch: Batch
         self.samples, self.right, self.loss, self.lost = 0, 0, 0.0, False
+        self.first, self.blank = 0.0, 0.0
         self._views: dict[int, list[Layer]] = {}
 
     def gradient(self, into: Array, keep: float) -> None:
@@ -96,7 +123,9 @@ class Stepping:
         D = self.room.slopes[-1][: len(X)]
         losses = loss_and_slopes(self.common.loss, Z, y, D, weights)
         total = float(losses.sum())
+        self.first = self.first if self.samples else total / len(X)
         self.samples, self.loss = self.samples + len(X), self.loss + total
+        self.blank += blank(self.common.loss, y, Z.shape[1])
         self.lost = not np.isfinite(total)
         if self.common.loss != "square":
             self.right += int((decided(self.common.loss, Z) == y).sum())

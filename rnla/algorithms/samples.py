@@ -5,25 +5,28 @@ from __future__ import annotations
 import math
 import uuid
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse
 
-from rnla.algorithms.network import Network
+from rnla.algorithms.network import Network, seen_by
 from rnla.algorithms.regime import Regime
 from rnla.algorithms.targets import strips, targets_of
 from rnla.algorithms.training import HeldOut
 from rnla.arrays import Array, DType
 from rnla.errors import RequestError
 from rnla.streams import TILE_ROWS, uniform_rows
+from rnla.sweeps.copies import Copy, Copying, chunk_rows, copy, parts, worth_copying
 from rnla.sweeps.matrix import Matrix
-from rnla.sweeps.minibatches import Order, Samples
+from rnla.sweeps.minibatches import Samples
+from rnla.sweeps.orders import Order
 from rnla.sweeps.picking import Rows
 from rnla.sweeps.products import Product, SumOfSquares
 from rnla.sweeps.settling import settled_with
-from rnla.sweeps.source import Source
+from rnla.sweeps.source import Source, Workspace, touched_bytes
 from rnla.sweeps.spans import Tally
+from rnla.sweeps.tasks import mapped
 
 MOST_HELD_BYTES = 64 << 20  # of samples held out, in memory
 LENGTH = 8.0  # mean length of a standardised sample, at most: a learning rate of 0.1 then fits
@@ -38,8 +41,18 @@ class Prepared:
     held_out: HeldOut | None
 
 
+class Rooms(NamedTuple):
+    """Where samples and targets may be copied to; None: they may not."""
+
+    X: Workspace | None = None
+    y: Workspace | None = None
+
+
 def held_count(m: int, n: int, itemsize: int, share: Any) -> int:
     """How many rows are held out: a share of all, or so many; at most 64 MB."""
+    if m == 0:
+        msg = "the matrix has no rows: there is nothing to train on"
+        raise RequestError(msg)
     whole = isinstance(share, int | np.integer) and not isinstance(share, bool)
     if not whole and not (isinstance(share, float) and 0.0 <= share < 1.0):
         msg = f"validation={share!r} must be a share of the samples, 0 <= share < 1, or a number of them"
@@ -48,7 +61,10 @@ def held_count(m: int, n: int, itemsize: int, share: Any) -> int:
         msg = f"validation={share} must be at least 0 and less than the {m:,} samples there are"
         raise RequestError(msg)
     most = max(1, MOST_HELD_BYTES // max(1, n * itemsize))
-    wanted = min(int(share) if whole else round(share * m), most)
+    if whole and share > most:
+        msg = f"validation={share}: at most {most:,} samples of {n:,} columns are held out, 64 MB in memory"
+        raise RequestError(msg)
+    wanted = int(share) if whole else min(round(share * m), most)
     if wanted == 0 and share:
         msg = f"validation={share!r} of {m:,} samples holds none out: give more, or 0 for none"
         raise RequestError(msg)
@@ -71,42 +87,66 @@ def held_rows(m: int, n: int, itemsize: int, share: Any, seed: int) -> Array:
     return np.sort(at)
 
 
-def prepared(A: Matrix, y: Matrix, network: Network, regime: Regime, held: Array) -> Prepared:
-    """Samples in the precision of the network, those of rows `held` held out; one read of A and one of y."""
-    loss, (m, n), view = regime.loss, A.shape, A.astype(network.dtype)
+def prepared(
+    A: Matrix,
+    y: Matrix,
+    network: Network,
+    regime: Regime,
+    held: Array,
+    rooms: Rooms = Rooms(),  # noqa: B008 - a value
+) -> Prepared:
+    """Samples in the precision of the network, those of rows `held` held out; one read of A and one of y.
+
+    X and y are copied, a read more, where they have room and chunks that do not fit the blocks of the order.
+    """
+    loss, (m, n), outputs = regime.loss, A.shape, network.widths[-1]
+    view = seen_by(network.dtype, A)
     if A.transform.weights is not None or A.transform.row_centre is not None or A.own_means:
         msg = "samples of a view whose rows are weighted or centred: take X itself, its columns centred and scaled"
         raise RequestError(msg)
     refuse_widths(network, n, y, m, loss)
-    targets = targets_of(y)
-    checked_targets(targets, loss, network.widths[-1], network.dtype)
+    order = Order(m, A.source.dtype.itemsize * n, regime.seed, regime.sampling, held, regime.lanes)
+    targets = laid_out(targets_of(y), "targets", A, order, regime.epochs, rooms.y)
+    known = checked_targets(targets, loss, outputs, network.dtype, held)
+    _count(A, touched_bytes(targets, slice(0, m)))
     wanted: tuple[Product, ...] = (Rows(held),) if held.size else (SumOfSquares(),)
     settled, (lines, *_) = settled_with(view, *wanted)
     if A.transform.missing != "error":  # treated in every batch, counted in this read
         A.meter.tallies.append(Tally(missing=A.meter.tallies[-1].nonfinite))
-    labels = loss != "square"
-    order = Order(m, A.source.dtype.itemsize * n, regime.seed, regime.sampling, held, regime.lanes)
+    signs = loss == "hinge" and outputs == 1
+    classes = None if loss == "square" else (-1, 1) if signs else (0, outputs - 1)
     samples = Samples(
-        settled.source,
+        laid_out(A.source, "samples", A, order, regime.epochs, rooms.X),
         settled.transform,
         network.dtype,
         targets,
-        labels,
+        classes,
         order,
-        stored_bytes(A) / m,
+        view.dtype,
         regime.epochs,
         f"rnla-{uuid.uuid4().hex[:12]}",
     )
     if not held.size:
         return Prepared(samples, None)
     X = np.asarray(lines.toarray() if scipy.sparse.issparse(lines) else lines)
-    return Prepared(samples, HeldOut(samples.view(X), samples.targets(_rows_of(targets, held))))
+    return Prepared(samples, HeldOut(samples.view(X), samples.targets(known)))
 
 
-def _rows_of(source: Source, held: Array) -> Array:
-    """Some rows of targets: (v, c)."""
-    found = [block[held[(held >= at.start) & (held < at.stop)] - at.start] for at, block in strips(source)]
-    return np.concatenate(found)
+def laid_out(source: Source, name: str, A: Matrix, order: Order, epochs: int, room: Workspace | None) -> Source:
+    """The source, or a copy of it in chunks that fit the order, where that saves reads; `room` None: never."""
+    if room is None or not worth_copying(source, A.source, order, epochs):
+        return source
+    step = chunk_rows(source, order)
+    into = room.tall(name, source.shape, source.dtype, step)
+    for copied in mapped(A.swept_by, copy, Copying(source, into, step), parts(source.shape[0], step)):
+        _count(A, copied.bytes_read, copied.peak_bytes)
+    return Copy(into.source, source)
+
+
+def _count(A: Matrix, bytes_read: int, peak_bytes: int = 0) -> None:
+    """A read beside the sweeps."""
+    A.meter.tallies.append(Tally(bytes_read=bytes_read, peak_bytes=peak_bytes))
+    A.meter.progress(bytes_read)
 
 
 def refuse_widths(network: Network, n: int, y: Matrix, m: int, loss: str) -> None:
@@ -128,9 +168,11 @@ def refuse_widths(network: Network, n: int, y: Matrix, m: int, loss: str) -> Non
         raise RequestError(msg)
 
 
-def checked_targets(source: Source, loss: str, outputs: int, dtype: DType) -> None:
-    """An error that names the first target that the loss cannot take."""
+def checked_targets(source: Source, loss: str, outputs: int, dtype: DType, held: Array) -> Array:
+    """Those of rows `held`, (v, c); or an error that names the first target that the loss cannot take. One read."""
+    kept = [np.zeros((0, source.shape[1]), source.dtype)]
     for rows, found in strips(source):
+        kept.append(found[held[(held >= rows.start) & (held < rows.stop)] - rows.start])
         if loss == "square":
             refuse_far(found, rows, dtype)
             continue
@@ -140,11 +182,16 @@ def checked_targets(source: Source, loss: str, outputs: int, dtype: DType) -> No
         if not known.all():
             at = rows.start + int(np.flatnonzero(~known)[0])
             allowed = "-1 or 1" if signs else f"whole numbers 0..{outputs - 1}"
+            cure = "for classes from 0 give it an output for each" if signs else "number the classes from 0"
+            cure += (
+                "" if signs else "; for -1 and 1 take one output" if loss == "hinge" else ", or give it more outputs"
+            )
             msg = (
                 f"label {at} is {values[at - rows.start]}, and loss={loss!r} of a network with {outputs} "
-                f"output{'s' * (outputs > 1)} takes {allowed}; number the classes from 0, or give it more outputs"
+                f"output{'s' * (outputs > 1)} takes {allowed}; {cure}"
             )
             raise RequestError(msg)
+    return np.concatenate(kept)
 
 
 def refuse_far(found: Array, rows: slice, dtype: DType) -> None:

@@ -75,11 +75,11 @@ def checked_rule(
     """The rule, or an error that says what is allowed."""
     one_of(optimizer, "optimizer", OPTIMIZERS)
     one_of(schedule, "schedule", SCHEDULES)
-    rate = _number(learning_rate, "learning_rate")
+    rate = number(learning_rate, "learning_rate")
     if not (rate > 0 and math.isfinite(rate)):
         msg = f"learning_rate={learning_rate!r} must be positive"
         raise RequestError(msg)
-    mu, decay = _number(momentum, "momentum"), _number(weight_decay, "weight_decay")
+    mu, decay = number(momentum, "momentum"), number(weight_decay, "weight_decay")
     if not 0 <= mu < 1:
         msg = f"momentum={momentum!r} must lie in 0 <= momentum < 1"
         raise RequestError(msg)
@@ -89,7 +89,7 @@ def checked_rule(
     if optimizer == "nesterov" and mu == 0:
         msg = "optimizer='nesterov' needs a momentum above 0, such as 0.9"
         raise RequestError(msg)
-    limit = None if clip is None else _number(clip, "clip")
+    limit = None if clip is None else number(clip, "clip")
     if limit is not None and not limit > 0:
         msg = f"clip={clip!r} must be positive, the largest norm of a gradient, or None"
         raise RequestError(msg)
@@ -97,16 +97,17 @@ def checked_rule(
     return Rule(str(optimizer), rate, mu, decay, limit, str(schedule), steps, horizon)
 
 
-def _number(value: Any, name: str) -> float:
+def number(value: Any, name: str) -> float:
+    """A number, or an error that names what is none."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
         msg = f"{name}={value!r} must be a number"
         raise RequestError(msg)
     return float(value)
 
 
-def step(rule: Rule, x: Array, moments: Array, number: int, gradient: Gradient, spare: Array) -> None:
-    """One step from x, in place; `moments` (rule.moments, p) too. `spare` (p,) is overwritten."""
-    eta, axpy = rule.rate(number), AXPY[x.dtype.char]
+def step(rule: Rule, x: Array, moments: Array, count: int, gradient: Gradient, spare: Array) -> None:
+    """Step `count` = 0, 1, ... from x, in place; `moments` (rule.moments, p) too. `spare` (p,) is overwritten."""
+    eta, axpy = rule.rate(count), AXPY[x.dtype.char]
     plain = rule.clip is None and rule.optimizer == "sgd"
     if plain and rule.momentum > 0:
         (v,) = moments
@@ -120,7 +121,7 @@ def step(rule: Rule, x: Array, moments: Array, number: int, gradient: Gradient, 
     if rule.clip is not None:
         _clip(g, rule.clip)
     if rule.optimizer == "adam":
-        _adam(rule, x, moments, number, g, eta)
+        _adam(rule, x, moments, count, g, eta)
         return
     if rule.decay:
         axpy(x, g, a=rule.decay)
@@ -143,7 +144,7 @@ def _clip(g: Array, limit: float) -> None:
         g *= g.dtype.type(limit / size)
 
 
-def _adam(rule: Rule, x: Array, moments: Array, number: int, g: Array, eta: float) -> None:
+def _adam(rule: Rule, x: Array, moments: Array, count: int, g: Array, eta: float) -> None:
     m, q = moments
     (b1, b2), kind = BETAS, x.dtype.type
     m *= kind(b1)
@@ -154,7 +155,7 @@ def _adam(rule: Rule, x: Array, moments: Array, number: int, g: Array, eta: floa
     if rule.decay:
         x *= kind(1 - eta * rule.decay)
     np.sqrt(q, out=g)
-    g *= kind(1 / math.sqrt(1 - b2 ** (number + 1)))
+    g *= kind(1 / math.sqrt(1 - b2 ** (count + 1)))
     g += kind(TINY)
     np.divide(m, g, out=g)
-    x -= kind(eta / (1 - b1 ** (number + 1))) * g
+    x -= kind(eta / (1 - b1 ** (count + 1))) * g

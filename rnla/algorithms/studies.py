@@ -18,7 +18,7 @@ from rnla.algorithms.descent import METHODS, Path, Quadratic, path, quadratic
 from rnla.algorithms.network import Network
 from rnla.algorithms.regime import SAMPLINGS, checked_regime
 from rnla.algorithms.results import Cost
-from rnla.algorithms.samples import prepared
+from rnla.algorithms.samples import Rooms, prepared
 from rnla.algorithms.training import Descent, trained
 from rnla.arrays import Array
 from rnla.checks import integer
@@ -116,7 +116,9 @@ def gradients(
     return problem, tuple(path(problem, method, steps, truth=truth, noise=noise) for method in METHODS)
 
 
-def study(A: Matrix, b: Matrix, *, epochs: int, seeds: int, batch: int, steps: int, rate: float | None) -> Study:
+def study(
+    A: Matrix, b: Matrix, rooms: Rooms, *, epochs: int, seeds: int, batch: int, steps: int, rate: float | None
+) -> Study:
     """The study of a problem whose columns and right side are centred and scaled already, by views."""
     problem, paths = gradients(A, b, steps)
     network = Network((A.shape[1], 1), dtype="float64").with_parameters(np.zeros(A.shape[1] + 1))
@@ -125,9 +127,9 @@ def study(A: Matrix, b: Matrix, *, epochs: int, seeds: int, batch: int, steps: i
         raise RequestError(msg)
     eta = safe_rate(problem, batch) if rate is None else rate
     regime = checked_regime(
-        network.widths, A.shape[0], loss="square", learning_rate=eta, momentum=0.0, batch=batch, epochs=epochs
+        network.widths, A.shape[0], 0, loss="square", learning_rate=eta, momentum=0.0, batch=batch, epochs=epochs
     )
-    made = prepared(A, b, network, regime, np.zeros(0, np.int64)).samples
+    made = prepared(A, b, network, regime, np.zeros(0, np.int64), rooms).samples
     excess = {}
     for sampling in SAMPLINGS:
         rows = []

@@ -18,7 +18,7 @@ from rnla.arrays import Array, DType
 from rnla.errors import NonFiniteError, RequestError, UnsupportedError
 from rnla.sweeps.matrix import Matrix
 from rnla.sweeps.retries import retried
-from rnla.sweeps.source import Source
+from rnla.sweeps.source import Source, touched_bytes
 
 STRIP_ENTRIES = 1 << 22  # read at once
 MOST_CLASSES = 10_000
@@ -134,6 +134,15 @@ class Recoded:
     def transposed(self) -> Source:
         """Not needed of targets."""
         raise NotImplementedError
+
+    @property
+    def transient_bytes(self) -> int:
+        """That of the column."""
+        return int(getattr(self.inner, "transient_bytes", 0))
+
+    def read_bytes(self, rows: slice, columns: slice) -> int:
+        """Those of the column."""
+        return touched_bytes(self.inner, rows)
 
     def place(self, row: int, column: int) -> str:
         """Where an entry lies."""

@@ -17,7 +17,6 @@ from time import perf_counter
 from typing import NamedTuple
 
 import numpy as np
-import psutil
 
 from rnla.algorithms.lifecycle import Checkpoints, iterate
 from rnla.algorithms.network import Network
@@ -29,13 +28,14 @@ from rnla.errors import DivergedError
 from rnla.kernels.blas import single_blas_thread
 from rnla.kernels.layers import Room, decided, forward, loss_and_slopes
 from rnla.sweeps.matrix import Matrix
-from rnla.sweeps.minibatches import Order, Samples, forget
+from rnla.sweeps.minibatches import Samples, forget
+from rnla.sweeps.orders import Order
 from rnla.sweeps.runners import Runner, Threads
 from rnla.sweeps.spans import Tally
 from rnla.sweeps.tasks import ended, mapped
 
 COLUMNS = ("loss", "accuracy", "validation_loss", "validation_accuracy", "learning_rate", "steps")
-FAR = 1e4  # times the loss of the first round: descent that has gone so far up does not come back
+FAR = 1e4  # times the loss at the start: descent that has gone so far up does not come back
 SMALL_STEP = 6e7  # flops of a step below which two threads take longer than one (measured: 0.65 to 0.81 at 2e7 to 4e7)
 EVALUATED_ROWS = 1024  # at once, of the samples held out
 
@@ -63,7 +63,7 @@ class State(NamedTuple):
     best: Array  # (p,) parameters with the lowest loss of the samples held out; empty without those
     best_loss: float
     best_epoch: int
-    first_loss: float  # mean over the first round; 0 before it
+    outset: float  # loss of the first batch, or of no network at all on the samples of a round: the largest seen
     sums: Array  # (3,) loss, rightly decided and number of samples in the present epoch
     history: Array  # (epochs, columns)
     stopped: bool
@@ -112,7 +112,7 @@ class Descent:
             best=x.copy() if self.held_out is not None else none,
             best_loss=math.inf,
             best_epoch=0,
-            first_loss=0.0,
+            outset=0.0,
             sums=np.zeros(3),
             history=np.zeros((0, len(COLUMNS))),
             stopped=False,
@@ -132,10 +132,11 @@ class Descent:
         )  # fmt: skip
         shifts = mapped(self._runner(), shift, common, dealt)
         self._tally(shifts)
-        loss = sum(found.loss for found in shifts) / sum(found.samples for found in shifts)
-        self._refuse_divergence(state, shifts, loss)
-        first = state.first_loss or loss
-        state = self._joined(state, shifts)._replace(sweeps=state.sweeps + 1, round=state.round + 1, first_loss=first)
+        count = sum(found.samples for found in shifts)
+        first = shifts[0].first if state.sweeps == 0 else 0.0
+        outset = float(np.nanmax([state.outset, first, sum(found.blank for found in shifts) / count]))
+        self._refuse_divergence(state, shifts, sum(found.loss for found in shifts) / count, outset)
+        state = self._joined(state, shifts)._replace(sweeps=state.sweeps + 1, round=state.round + 1, outset=outset)
         self.say(self._told(state))
         return self._over(state) if last else state
 
@@ -155,9 +156,9 @@ class Descent:
         return replace(runner, threads=1) if small and isinstance(runner, Threads) else runner
 
     def _tally(self, shifts: list[Shift]) -> None:
-        read = sum(found.bytes_read for found in shifts)
+        read, peak = sum(found.bytes_read for found in shifts), max(found.peak_bytes for found in shifts)
         self.taken += sum(found.samples for found in shifts)
-        self.A.meter.tallies.append(Tally(bytes_read=read, peak_bytes=psutil.Process().memory_info().rss))
+        self.A.meter.tallies.append(Tally(bytes_read=read, peak_bytes=peak))
         self.A.meter.progress(read)
 
     def _joined(self, state: State, shifts: list[Shift]) -> State:
@@ -195,16 +196,14 @@ class Descent:
         outer = kind(regime.outer_momentum) * state.outer + way
         return state.parameters - kind(regime.outer_rate) * (way + kind(regime.outer_momentum) * outer), outer
 
-    def _refuse_divergence(self, state: State, shifts: list[Shift], loss: float) -> None:
+    def _refuse_divergence(self, state: State, shifts: list[Shift], loss: float, outset: float) -> None:
         """DivergedError where numbers are lost, or the loss is far above what it began with."""
         lost = [found.lost for found in shifts if found.lost >= 0]
         finite = all(bool(np.isfinite(found.parameters).all()) for found in shifts)
-        if finite and not lost and (not state.first_loss or loss <= FAR * state.first_loss):
+        if finite and not lost and loss <= FAR * outset:
             return
         at = state.steps + (min(lost) if lost else max(found.steps for found in shifts) - 1)
-        now = (
-            "is no number any more" if lost or not finite else f"is {loss:.3g}, and was {state.first_loss:.3g} at first"
-        )
+        now = "is no number any more" if lost or not finite else f"is {loss:.3g}, and was {outset:.3g} at the start"
         msg = (
             f"descent diverged in epoch {state.epoch + 1}, by step {at + 1}: the loss {now}, with a learning rate of "
             f"{self.regime.rule.rate(at):.3g}; take a smaller one, such as "

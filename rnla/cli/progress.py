@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -92,10 +93,10 @@ class Display:
         from rich.progress import BarColumn, Progress, TextColumn
 
         self.sweeps = max(1, plan.sweeps)
-        self.pace = Pace(plan.bytes_read, plan.passes)
+        self.pace = Pace(plan.bytes_read, math.ceil(plan.passes))
         m, n = plan.shape
         line = (
-            f"[bold]{plan.pipeline}[/bold] of {m:,} x {n:,} {plan.dtype}: {plan.method}, {plan.passes} passes, "
+            f"[bold]{plan.pipeline}[/bold] of {m:,} x {n:,} {plan.dtype}: {plan.method}, {plan.passes:.4g} passes, "
             f"{spelt_bytes(plan.bytes_read)} to read, at most {spelt_bytes(plan.peak_bytes)} of memory a process"
         )
         self.screen.print(singular(line), soft_wrap=True)

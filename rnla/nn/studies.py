@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from rnla.algorithms.descent import Path, path, quadratic
+from rnla.algorithms.samples import Rooms
 from rnla.algorithms.studies import Study, checked_study, study
 from rnla.algorithms.targets import standard
 from rnla.jobs.running import cost_of
+from rnla.nn.training import aside
 from rnla.opening import open_column
 from rnla.public.ready import ready
 
@@ -104,7 +106,15 @@ def descent_study(
     counts = checked_study(epochs, seeds, batch, steps)
     opened, clock = ready(A), perf_counter()
     matrix, (column, *_) = opened.centred().scaled().astype(np.float64), standard(open_column(b))
+    room = aside(opened)
     found = study(
-        matrix, column, epochs=counts[0], seeds=counts[1], batch=counts[2], steps=counts[3], rate=learning_rate
+        matrix,
+        column,
+        Rooms(y=None if room is None else room.workspace),
+        epochs=counts[0],
+        seeds=counts[1],
+        batch=counts[2],
+        steps=counts[3],
+        rate=learning_rate,
     )
     return replace(found, cost=cost_of(opened, perf_counter() - clock))

@@ -7,7 +7,7 @@ from typing import Any
 from rnla.algorithms.delivery_training import trained_of
 from rnla.algorithms.network import Network, predicted
 from rnla.algorithms.regime import checked_regime
-from rnla.algorithms.samples import held_rows, prepared
+from rnla.algorithms.samples import Rooms, held_rows, prepared
 from rnla.algorithms.trained import Trained
 from rnla.algorithms.training import Descent, trained
 from rnla.checks import integer
@@ -17,7 +17,7 @@ from rnla.opening import open_column
 from rnla.public.loading import dasked
 from rnla.public.ready import ready
 from rnla.sweeps.matrix import Matrix
-from rnla.temporaries import desk
+from rnla.temporaries import Desk, desk
 
 
 def train(  # noqa: PLR0913 - options are keywords
@@ -125,6 +125,7 @@ def train(  # noqa: PLR0913 - options are keywords
     regime = checked_regime(
         network.widths,
         A.shape[0] - held.size,
+        held.size,
         loss=loss,
         optimizer=optimizer,
         learning_rate=learning_rate,
@@ -144,10 +145,11 @@ def train(  # noqa: PLR0913 - options are keywords
         sampling=sampling,
         seed=seed,
     )
-    made = prepared(A, targets, network, regime, held)
+    room = aside(A)
+    made = prepared(A, targets, network, regime, held, Rooms(y=None if room is None else room.workspace))
     method = Descent(network, made.samples, made.held_out, regime, A)
     found = trained(method)
-    return trained_of(found, made, cost_of(A, found.seconds))
+    return trained_of(found, made, cost_of(A, found.seconds, targets))
 
 
 def predict(network: Network | Trained, X: Any) -> Any:
@@ -183,6 +185,14 @@ def predict(network: Network | Trained, X: Any) -> Any:
         raise RequestError(msg)
     room = desk(A, value_bytes=A.shape[0] * network.widths[-1] * network.dtype.itemsize)
     return dasked(room.lazy(predicted(network, A, room.workspace)))
+
+
+def aside(A: Matrix) -> Desk | None:
+    """Room for a copy of targets; none where workers do not see this machine's folders."""
+    try:
+        return desk(A)
+    except RequestError:
+        return None
 
 
 def refuse_other(network: Any) -> None:

@@ -63,6 +63,21 @@ class Stored:
         whole = layout.chunks[1] >= layout.shape[1] and layout.chain.foreign is None
         return decoded * (objects.at_once + (0 if whole else 1))
 
+    def read_bytes(self, rows: slice, columns: slice) -> int:
+        """Bytes of the matrix that such a read decodes: those asked for, or those of the chunks that hold them.
+
+        Chunks are read whole unless they lie plainly in a local folder, with nothing to check them against.
+        """
+        layout = self.reader.layout
+        plain = isinstance(self.reader.objects, LocalObjects) and layout.chain.plain
+        if plain and not layout.chain.checksummed and not self.verified:
+            return int((rows.stop - rows.start) * (columns.stop - columns.start) * self.dtype.itemsize)
+        sides = zip((rows, columns), self.shape, self.chunks, strict=True)
+        found = int(self.dtype.itemsize)
+        for part, size, chunk in sides:
+            found *= min(-(-part.stop // chunk) * chunk, size) - part.start // chunk * chunk
+        return found
+
     @property
     def allow_missing(self) -> bool:
         """Whether absent chunks are read as the fill value."""

@@ -1,144 +1,30 @@
-"""Rows of a matrix in a random order at the speed of the disk: shuffled blocks, a buffer of them, shuffled rows inside.
-
-A block is a range of rows of about 4 MB, so that reading it whole costs little more than its bytes; 32 shuffled blocks
-fill a buffer, whose rows are then drawn. A matrix that fits into one buffer is shuffled as a whole, and read once.
-
-Replicas that work apart take lanes: the shuffled blocks of an epoch are dealt to them evenly, so that each reads its
-own, into buffers of its own: 32 blocks in all lanes together, but eight at least in each. A lane of a matrix in one
-buffer is a part of its shuffled rows. The order follows from the seed, the lanes, the shape and the type of the data
-alone: not from chunks, workers or threads.
-"""
+"""Batches of rows in a random order at the speed of the disk: while one buffer is used, the next one is read."""
 
 from __future__ import annotations
 
 import itertools
-import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from time import monotonic
+from typing import Any, NamedTuple
 
 import numpy as np
+import psutil
 import scipy.sparse
 
 from rnla.arrays import Array, DType
-from rnla.streams import tile_generator
+from rnla.errors import IntegrityError, NonFiniteError
+from rnla.sweeps.copies import spans
+from rnla.sweeps.orders import BLOCK_BYTES, At, Order
 from rnla.sweeps.retries import retried
-from rnla.sweeps.source import Source, holds_sparse
+from rnla.sweeps.source import Source, holds_sparse, touched_bytes
 from rnla.sweeps.transform import Transform
 
-Sampling = Literal["permutation", "replacement", "norm-squared"]
-BLOCK_BYTES = 4 << 20
-BUFFER_BLOCKS = 32
-LEAST_BLOCKS = 8  # of a lane's buffer
-MOST_BLOCK_ROWS = 1 << 15
 READERS = 2  # blocks that are read at once
-
-
-@dataclass(frozen=True)
-class Order:
-    """Which rows are taken when, in every epoch."""
-
-    rows: int
-    row_bytes: int
-    seed: int
-    sampling: Sampling
-    held_out: Array  # (v,) sorted indices of rows that are never taken
-    lanes: int = 1
-
-    @cached_property
-    def block_rows(self) -> int:
-        """Rows of a block, a power of two."""
-        wanted = max(1, min(MOST_BLOCK_ROWS, BLOCK_BYTES // max(1, self.row_bytes)))
-        return 1 << (wanted.bit_length() - 1)
-
-    @cached_property
-    def block_counts(self) -> Array:
-        """Rows of each block that may be taken."""
-        edges = np.append(np.arange(0, self.rows, self.block_rows), self.rows)
-        return np.diff(edges) - np.diff(np.searchsorted(self.held_out, edges))
-
-    @property
-    def taken(self) -> int:
-        """Rows taken in an epoch."""
-        return self.rows - self.held_out.size
-
-    @property
-    def shared(self) -> bool:
-        """Whether one buffer holds all rows, for all lanes and epochs."""
-        return self.block_counts.size <= max(BUFFER_BLOCKS, self.lanes)
-
-    @property
-    def buffer_blocks(self) -> int:
-        """Blocks of a full buffer."""
-        return int(self.block_counts.size) if self.shared else max(LEAST_BLOCKS, BUFFER_BLOCKS // self.lanes)
-
-    @property
-    def buffers(self) -> int:
-        """Buffers of the longest lane in an epoch."""
-        return 1 if self.shared else math.ceil(math.ceil(self.block_counts.size / self.lanes) / self.buffer_blocks)
-
-    @property
-    def buffer_rows(self) -> int:
-        """Rows of the largest buffer."""
-        return min(self.rows, self.buffer_blocks * self.block_rows)
-
-    def blocks(self, at: At) -> Array:
-        """The blocks of a buffer, in the order in which they lie."""
-        if self.shared:
-            return np.arange(self.block_counts.size)
-        return np.sort(self._dealt(at.epoch, at.lane)[at.number * self.buffer_blocks :][: self.buffer_blocks])
-
-    def key(self, at: At) -> At:
-        """What tells the rows of one buffer from those of another."""
-        return At(0, 0, 0) if self.shared else at
-
-    def edges(self, epoch: int, lane: int = 0) -> Array:
-        """Where the buffers of a lane begin among the rows it takes in an epoch, and where the last one ends.
-
-        A lane that is a part of one buffer begins before its own rows.
-        """
-        if self.shared:
-            return np.array([0, self.taken]) - self.taken * lane // self.lanes
-        counts = self.block_counts[self._dealt(epoch, lane)]
-        return np.append(0, np.cumsum(np.add.reduceat(counts, np.arange(0, counts.size, self.buffer_blocks))))
-
-    def lengths(self, epoch: int) -> list[int]:
-        """Rows that each lane takes in an epoch."""
-        if self.shared:
-            ends = [self.taken * lane // self.lanes for lane in range(self.lanes + 1)]
-            return [b - a for a, b in itertools.pairwise(ends)]
-        return [int(self.block_counts[self._dealt(epoch, lane)].sum()) for lane in range(self.lanes)]
-
-    def span(self, block: int) -> slice:
-        """The rows of a block."""
-        return slice(block * self.block_rows, min((block + 1) * self.block_rows, self.rows))
-
-    def _dealt(self, epoch: int, lane: int) -> Array:
-        """The shuffled blocks of a lane."""
-        shuffled = tile_generator(self.seed, f"blocks of epoch {epoch}", 0).permutation(self.block_counts.size)
-        return shuffled[lane :: self.lanes]
-
-    def drawn(self, at: At, squares: Array | None, count: int) -> tuple[Array, Array | None]:
-        """Which of `count` rows of a buffer come one after the other, and weights that keep their mean unbiased."""
-        generator = tile_generator(self.seed, f"rows of epoch {at.epoch}", at.number * self.lanes + at.lane)
-        if self.sampling == "permutation":
-            return generator.permutation(count), None
-        if squares is None:
-            return generator.integers(0, count, count), None
-        chances = np.cumsum(squares / squares.sum())
-        found = np.minimum(np.searchsorted(chances, generator.random(count), side="right"), count - 1)
-        return found, squares.mean() / squares[found]
-
-
-class At(NamedTuple):
-    """Which buffer: the number of a lane's in an epoch."""
-
-    epoch: int
-    lane: int
-    number: int
+IDLE = 60.0  # seconds without use after which what a training keeps may be put out
 
 
 class Batch(NamedTuple):
@@ -157,9 +43,9 @@ class Samples:
     transform: Transform
     dtype: DType
     y: Source
-    labels: bool  # whether y is one whole number a row
+    classes: tuple[int, int] | None  # least and largest label; None: y is numbers
     order: Order
-    row_bytes: float  # as they are read, on average
+    working: DType  # in which rows are centred and scaled, no coarser than they are stored
     epochs: int  # after which nothing is read ahead
     token: str  # names this training, for what a process keeps of it
 
@@ -168,16 +54,50 @@ class Samples:
         n, width = self.X.shape[1], self.y.shape[1]
         X = retried(lambda: self.X.read(rows, slice(0, n)), lambda: self.X.place(rows.start, 0))
         y = retried(lambda: self.y.read(rows, slice(0, width)), lambda: self.y.place(rows.start, 0))
-        return X, np.asarray(y.toarray() if scipy.sparse.issparse(y) else y)
+        return X, _dense(y)
+
+    def read_bytes(self, rows: slice) -> int:
+        """Bytes of the store that such a read decodes."""
+        return touched_bytes(self.X, rows) + touched_bytes(self.y, rows)
 
     def view(self, raw: Any) -> Array:
-        """Rows as the network gets them."""
-        raw = raw.toarray() if scipy.sparse.issparse(raw) else raw
-        return self.transform.dense(raw, slice(0, len(raw)), self.dtype)[0]
+        """Rows as the network gets them: centred and scaled before they are rounded to its precision."""
+        raw = _dense(raw)
+        seen = self.transform.dense(raw, slice(0, len(raw)), self.working)[0]
+        return narrowed(seen, self.dtype)
 
     def targets(self, y: Array) -> Array:
-        """What belongs to rows, as a loss takes it."""
-        return y[:, 0].astype(np.int64) if self.labels else y.astype(self.dtype)
+        """What belongs to rows, as a loss takes it; IntegrityError for labels that were others in the first read."""
+        if self.classes is None:
+            return y.astype(self.dtype)
+        found = y[:, 0].astype(np.int64)
+        if found.size and not self.classes[0] <= found.min() <= found.max() <= self.classes[1]:
+            msg = (
+                f"labels from {found.min()} to {found.max()} in {getattr(self.y, 'url', 'y')}, and all lay in "
+                f"{self.classes[0]}..{self.classes[1]} in the first read: they were changed while the network was "
+                "trained; run the same again when nobody writes to them"
+            )
+            raise IntegrityError(msg)
+        return found
+
+
+def _dense(rows: Any) -> Array:
+    return np.asarray(rows.toarray() if scipy.sparse.issparse(rows) else rows)
+
+
+def narrowed(rows: Array, dtype: DType) -> Array:
+    """Rows in the precision of the network; NonFiniteError where they are out of its range."""
+    if rows.dtype == dtype:
+        return rows
+    with np.errstate(over="raise"):
+        try:
+            return rows.astype(dtype)
+        except FloatingPointError:
+            msg = (
+                f"samples up to {np.abs(rows).max():.3g} are out of the range of {dtype}: centre and scale the "
+                "columns, or take a network in float64"
+            )
+            raise NonFiniteError(msg) from None
 
 
 class Filled(NamedTuple):
@@ -191,15 +111,20 @@ class Filled(NamedTuple):
 class Buffer:
     """Blocks side by side in memory, read by the threads of a pool."""
 
-    def __init__(self, samples: Samples, blocks: Array, pool: ThreadPoolExecutor) -> None:
-        self.samples, order = samples, samples.order
-        counts = order.block_counts[blocks]
-        edges, (total, n) = np.append(0, np.cumsum(counts)), (int(counts.sum()), samples.X.shape[1])
+    def __init__(
+        self, samples: Samples, ranges: list[slice], pool: ThreadPoolExecutor, look: Callable[[], None]
+    ) -> None:
+        self.samples, self.look = samples, look
+        counts = [samples.order.kept(rows) for rows in ranges]
+        edges, (total, n) = np.append(0, np.cumsum(counts)), (sum(counts), samples.X.shape[1])
         self.X = None if holds_sparse(samples.X) else np.empty((total, n), samples.X.dtype)
-        self.y = np.empty(total, np.int64) if samples.labels else np.empty((total, samples.y.shape[1]), samples.dtype)
-        spans = [order.span(int(block)) for block in blocks]
+        self.y = (
+            np.empty((total, samples.y.shape[1]), samples.dtype)
+            if samples.classes is None
+            else np.empty(total, np.int64)
+        )
         places = [slice(start, stop) for start, stop in itertools.pairwise(edges.tolist())]
-        self.pieces = [pool.submit(self._fill, *pair) for pair in zip(spans, places, strict=True)]
+        self.pieces = [pool.submit(self._fill, *pair) for pair in zip(ranges, places, strict=True)]
         self.lock = threading.Lock()
         self.filled: Filled | None = None
         self.draws: tuple[int, Array, Array | None] | None = None  # of the epoch it was last used in
@@ -225,6 +150,7 @@ class Buffer:
     def _fill(self, rows: slice, place: slice) -> Any:
         """Read a block and put the rows that may be taken in their place; sparse rows are given back."""
         X, y = self.samples.read(rows)
+        self.look()
         held = self.samples.order.held_out
         out = held[np.searchsorted(held, rows.start) : np.searchsorted(held, rows.stop)] - rows.start
         kept: Any = slice(None)
@@ -257,13 +183,18 @@ class Feed:
         self.pool = ThreadPoolExecutor(READERS, thread_name_prefix="rnla-feed")
         self.buffers: dict[At, Buffer] = {}  # the one used last is the last
         self.lock = threading.Lock()
-        self.rows_read = 0
+        self.bytes_read, self.peak_bytes = 0, 0
+        self.users, self.left = 0, monotonic()
 
-    def taken(self) -> int:
-        """Bytes that were asked for since the last call."""
+    def taken(self) -> tuple[int, int]:
+        """Bytes that were asked for since the last call, and the most memory that was seen."""
         with self.lock:
-            found, self.rows_read = self.rows_read, 0
-            return round(found * self.samples.row_bytes)
+            found, self.bytes_read = self.bytes_read, 0
+            return found, self.peak_bytes
+
+    def look(self) -> None:
+        """Look at the memory of this process."""
+        self.peak_bytes = max(self.peak_bytes, int(psutil.Process().memory_info().rss))
 
     def close(self) -> None:
         """No more batches."""
@@ -331,9 +262,9 @@ class Feed:
 
     def _asked(self, at: At) -> Buffer:
         order = self.samples.order
-        blocks = order.blocks(at)
-        self.rows_read += sum(span.stop - span.start for span in map(order.span, blocks.tolist()))
-        return Buffer(self.samples, blocks, self.pool)
+        ranges = spans(self.samples.X, order, order.blocks(at).tolist())
+        self.bytes_read += sum(self.samples.read_bytes(rows) for rows in ranges)
+        return Buffer(self.samples, ranges, self.pool, self.look)
 
 
 def _together(parts: list[Batch]) -> Batch:
@@ -347,15 +278,25 @@ _feeds: dict[str, Feed] = {}
 _feeds_lock = threading.Lock()
 
 
-def feed_of(samples: Samples, held: int) -> Feed:
-    """The feed of this process for a training, made when it is first asked for; that of another one is closed."""
+@contextmanager
+def feed_of(samples: Samples, held: int) -> Iterator[Feed]:
+    """The feed of this process for a training, made when it is first asked for; it is closed by `forget`.
+
+    The feed of a training whose client was killed is closed when another one begins, if nobody used it for a minute; a
+    training that was only slow opens it anew.
+    """
     with _feeds_lock:
+        for token in [token for token, feed in _feeds.items() if not feed.users and monotonic() - feed.left > IDLE]:
+            _feeds.pop(token).close()
         found = _feeds.get(samples.token)
         if found is None:
-            for other in list(_feeds):
-                _feeds.pop(other).close()
             found = _feeds[samples.token] = Feed(samples, held=held)
-        return found
+        found.users += 1
+    try:
+        yield found
+    finally:
+        with _feeds_lock:
+            found.users, found.left = found.users - 1, monotonic()
 
 
 def forget(token: str) -> None:

@@ -7,7 +7,7 @@ against; stored and Dask backends live above.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol, cast
@@ -69,6 +69,17 @@ def refuse_across(source: Source) -> None:
             "compressed along it"
         )
         raise UnsupportedError(msg)
+
+
+def touched_bytes(source: Source, rows: slice) -> int:
+    """Matrix bytes that are read and decoded for a range of rows: where chunks are read whole, all of theirs."""
+    cut, count = getattr(source, "cut", None), rows.stop - rows.start
+    read: Callable[[slice, slice], int] | None = getattr(source, "read_bytes", None)
+    if read is not None:
+        return read(rows, slice(0, source.shape[1]))
+    if cut is not None:  # as if nonzeros lay evenly
+        return int(count * cut.bytes // max(1, source.shape[0]))
+    return int(count * source.shape[1] * source.dtype.itemsize)
 
 
 def told_pieces(source: Source) -> str:

@@ -13,8 +13,9 @@ import scipy.stats
 
 import rnla
 from rnla.errors import StoreError
-from rnla.sweeps import minibatches
-from rnla.sweeps.minibatches import At, Feed, Order, Samples, feed_of, forget
+from rnla.sweeps import minibatches, orders
+from rnla.sweeps.minibatches import Feed, Samples, feed_of, forget
+from rnla.sweeps.orders import At, Order
 from rnla.sweeps.retries import ATTEMPTS
 from rnla.sweeps.transform import Transform
 from tests.backends import dask_array, numpy_array, sparse, stored, stored_sparse
@@ -43,9 +44,9 @@ BACKENDS = {
 @pytest.fixture
 def several(monkeypatch):
     """Blocks of 8 rows, buffers of 3 blocks."""
-    monkeypatch.setattr(minibatches, "BLOCK_BYTES", BLOCK_ROWS * ROW_BYTES + 1)
-    monkeypatch.setattr(minibatches, "BUFFER_BLOCKS", BUFFER_BLOCKS)
-    monkeypatch.setattr(minibatches, "LEAST_BLOCKS", 2)
+    monkeypatch.setattr(orders, "BLOCK_BYTES", BLOCK_ROWS * ROW_BYTES + 1)
+    monkeypatch.setattr(orders, "BUFFER_BLOCKS", BUFFER_BLOCKS)
+    monkeypatch.setattr(orders, "LEAST_BLOCKS", 2)
 
 
 @pytest.fixture
@@ -70,9 +71,9 @@ def samples(X, *, y=None, transform=None, dtype="f8", labels=True, seed=1, sampl
         Transform() if transform is None else transform,
         np.dtype(dtype),
         y.source,
-        labels,
+        (0, ROWS - 1) if labels else None,
         order,
-        row_bytes=order.row_bytes,
+        working=np.result_type(dtype, X.dtype),
         epochs=100,
         token="a token",
     )
@@ -363,10 +364,11 @@ def test_every_buffer_is_read_once_an_epoch(several, tmp_path, held):
     entries = sum(read.entries for read in reads(tmp_path / "log"))
     ahead = 0 if held == 1 else BUFFER_BLOCKS * BLOCK_ROWS  # the first buffer of the epoch that did not come
     assert 3 * ROWS <= entries // COLUMNS <= 3 * ROWS + ahead
-    taken = feed.taken()
-    assert 3 * ROWS <= taken // ROW_BYTES <= 3 * ROWS + ahead
+    taken, _ = feed.taken()
+    each = ROW_BYTES + 8  # a label besides
+    assert 3 * ROWS <= taken // each <= 3 * ROWS + ahead
     if held == 1:
-        assert taken == 3 * ROWS * ROW_BYTES
+        assert taken == 3 * ROWS * each
 
 
 def test_what_fits_into_one_buffer_is_read_once(tmp_path):
@@ -376,7 +378,7 @@ def test_what_fits_into_one_buffer_is_read_once(tmp_path):
         list(feed.batches(epoch, 0, 0, ROWS, 10))
     feed.close()
     assert sum(read.entries for read in reads(tmp_path / "log")) == ROWS * COLUMNS
-    assert feed.taken() == ROWS * ROW_BYTES
+    assert feed.taken()[0] == ROWS * (ROW_BYTES + 8)
 
 
 def test_threads_are_gone_after_the_end(several):
@@ -462,15 +464,26 @@ def test_a_training_travels_as_names(several, tmp_path):
     assert same(batches(again), batches(given))
 
 
-def test_a_process_keeps_one_feed(several):
+def test_a_training_keeps_its_feed_beside_others(several, monkeypatch):
     first = samples(rnla.open(matrix()))
     second = replace(first, token="another")
-    feed = feed_of(first, 2)
-    assert feed_of(first, 2) is feed
-    other = feed_of(second, 2)
-    assert feed.pool._shutdown  # that of the training before is closed
-    assert feed_of(second, 2) is other
+    with feed_of(first, 2) as feed, feed_of(first, 2) as again, feed_of(second, 2) as other:
+        assert feed is again
+        assert other is not feed
+        assert same(list(feed.batches(0, 0, 0, ROWS, 10)), batches(first))
+    with feed_of(second, 2) as again:
+        assert again is other
+        assert not feed.pool._shutdown  # nobody uses it now, but somebody may come back
     forget("another")
     forget("another")  # twice is harmless
     assert other.pool._shutdown
+    monkeypatch.setattr(minibatches, "IDLE", -1.0)
+    with feed_of(first, 2) as feed, feed_of(second, 2):
+        assert not feed.pool._shutdown  # in use, however long
+    with feed_of(second, 2):
+        assert feed.pool._shutdown
+    with feed_of(first, 2) as again:
+        assert again is not feed
+    forget("a token")
+    forget("another")
     assert not minibatches._feeds
