@@ -10,19 +10,19 @@ import numpy as np
 from rnla.algorithms.forecasts import MARGIN_BYTES, Machine, sweep_bytes
 from rnla.algorithms.network import Network, seen_by
 from rnla.algorithms.planning import Plan
-from rnla.algorithms.regime import FLOPS, Regime
+from rnla.algorithms.regime import FLOPS, Regime, step_seconds
 from rnla.algorithms.samples import stored_bytes
+from rnla.algorithms.targets import STRIP_ENTRIES
 from rnla.algorithms.training import COLUMNS, EVALUATED_ROWS
 from rnla.arrays import DType
 from rnla.kernels.layers import parameter_count
-from rnla.sweeps.copies import chunk_rows, epoch_bytes, parts, worth_copying
+from rnla.sweeps.copies import chunk_rows, epoch_bytes, parts, pieces, spans, worth_copying
 from rnla.sweeps.matrix import Matrix
 from rnla.sweeps.minibatches import READERS
 from rnla.sweeps.orders import Order
 from rnla.sweeps.source import Source, touched_bytes
 
 SCHEDULING = (0.03, 0.08)  # seconds of a task's round trip through Dask's scheduler
-SECOND_FLOPS = 3e10  # of one core, about
 WASTED = 1.2  # reads of an epoch above which chunks of other rows are worth while
 
 
@@ -46,7 +46,7 @@ def plan_training(
     of_epoch = sum(epoch_bytes(source, A.source, order) for source in sources if source not in copied)
     readers = min(machine.workers, regime.replicas) if order.shared or regime.gradients else 1
     epochs_read = readers * (1 if order.shared else regime.epochs)
-    copies = sum(touched_bytes(source, part) for source in copied for part in parts(m, chunk_rows(source, order)))
+    copies = sum(touched_bytes(source, part) for source in copied for part in parts(source, chunk_rows(source, order)))
     checks = 0 if y.source in copied else stored_bytes(y)
     bytes_read = geometry.reads * stored_bytes(A) + checks + copies + of_epoch * epochs_read
     rounds = math.ceil(math.ceil(samples / (regime.replicas * regime.batch)) / regime.local_steps)
@@ -54,7 +54,9 @@ def plan_training(
     here = min(regime.replicas, machine.threads)  # replicas at work in one process
     buffers = 1 if order.shared else min(regime.held, order.buffers) * regime.lanes
     filled = buffers * order.buffer_rows * (order.row_bytes + 8 * max(1, widths[-1]))
-    blocks = sum(blocks_bytes(source, order) for source in sources)
+    blocks = sum(blocks_bytes(source, A.source, order) for source in sources if source not in copied)
+    blocks += 4 * READERS * order.block_rows * (order.row_bytes if A.source in copied else 8)
+    looks = max([strip_bytes(y.source), *(copying_bytes(source, order, machine.threads) for source in copied)])
     draws = buffers * 3 * 8 * order.buffer_rows
     wide = np.result_type(A.dtype, dtype).itemsize  # in which samples are centred and scaled
     vectors = (3 + regime.rule.moments) * p * item
@@ -65,9 +67,9 @@ def plan_training(
     peak = (
         machine.base_bytes
         + MARGIN_BYTES
-        + max(training, sweep_bytes(A, machine.threads, joined=4, rowwise=0, copies=3) + kept)
+        + max(training, looks + kept, sweep_bytes(A, machine.threads, joined=4, rowwise=0, copies=3) + kept)
     )
-    work = regime.local_steps * regime.batch * FLOPS * p / SECOND_FLOPS
+    work = regime.local_steps * step_seconds(widths, regime.batch)
     low, high = (cost / (cost + work) for cost in SCHEDULING)
     batches = f"batches of {regime.batch:,}"
     if regime.replicas > 1:
@@ -107,12 +109,25 @@ def order_of(A: Matrix, lanes: int = 1) -> Order:
     return Order(A.shape[0], A.source.dtype.itemsize * A.shape[1], 0, "permutation", np.zeros(0, np.int64), lanes)
 
 
-def blocks_bytes(source: Source, order: Order) -> int:
-    """Memory of the blocks that are being read into a buffer: chunks as they are stored, and decoded."""
-    rows = slice(0, min(order.block_rows, source.shape[0]))
-    own = source.dtype.itemsize * source.shape[1] * order.block_rows
+def blocks_bytes(source: Source, X: Source, order: Order) -> int:
+    """Memory of what is being read into a buffer: rows, and chunks as they are stored and decoded."""
+    (rows, *_) = spans(X, order, [0])
+    own = source.dtype.itemsize * source.shape[1] * (rows.stop - rows.start)
     decoded = touched_bytes(source, rows)
-    return READERS * (2 * own + int(getattr(source, "transient_bytes", 0)) + (decoded if decoded > own else 0))
+    return READERS * int(2 * own + int(getattr(source, "transient_bytes", 0)) + (decoded if decoded > own else 0))
+
+
+def copying_bytes(source: Source, order: Order, threads: int) -> int:
+    """Memory of a copy: a piece as it is stored, decoded and cut, for each thread."""
+    step = chunk_rows(source, order)
+    piece = max(part.stop - part.start for part in pieces(source, slice(0, source.shape[0])))
+    rows = 2 * (piece + step) * source.shape[1] * source.dtype.itemsize
+    return min(threads, len(parts(source, step))) * int(rows + int(getattr(source, "transient_bytes", 0)))
+
+
+def strip_bytes(source: Source) -> int:
+    """Memory of targets that are looked at."""
+    return 4 * 8 * min(STRIP_ENTRIES, source.shape[0] * source.shape[1]) + int(getattr(source, "transient_bytes", 0))
 
 
 def notes(order: Order, regime: Regime, copied: object) -> tuple[str, ...]:
@@ -180,7 +195,7 @@ def plan_study(given: Given, runs: int, epochs: int, steps: int, machine: Machin
     of_epoch = epoch_bytes(A.source, A.source, order) + epoch_bytes(y.source, A.source, order)
     bytes_read = sweeps * stored_bytes(A) + (runs * of_run * of_epoch + stored_bytes(y) if runs else 0)
     buffers = min(2, order.buffers) * order.buffer_rows * (order.row_bytes + 16) if runs else 0
-    blocks = blocks_bytes(A.source, order)
+    blocks = blocks_bytes(A.source, A.source, order)
     sweep = sweep_bytes(A.astype(np.float64), machine.threads, joined=n, rowwise=0, copies=3) + 5 * 8 * n * n
     sampling = buffers + blocks + 24 * order.buffer_rows
     looks = 8 * 6 * 3 * (1000 + 200 * max(1, int(math.log10(max(steps, 10)))))

@@ -12,7 +12,7 @@ from rnla.errors import RequestError
 from rnla.kernels.layers import LOSSES, parameter_count
 from rnla.sweeps.orders import Sampling
 
-ROUND_FLOPS = 1e11  # of one replica in a round: two seconds or so, beside which a task's 30 to 80 ms are little
+ROUND_SECONDS = 1.5  # of one replica in a round, beside which a task's 30 to 80 ms are little
 LEAST_ROUNDS = 4  # of an epoch, for several replicas
 
 FLOPS = 6.0  # of a sample, for each parameter: forward 2, backward 4
@@ -121,9 +121,14 @@ def checked_regime(  # noqa: PLR0913 - options are keywords
     )  # fmt: skip
 
 
+def step_seconds(widths: tuple[int, ...], batch: int) -> float:
+    """How long a step takes on one core, to a factor of two: products, rows that are gathered, calls."""
+    return batch * (FLOPS * parameter_count(widths) / 5e10 + 8e-9 * widths[0]) + 2e-4
+
+
 def default_steps(widths: tuple[int, ...], samples: int, batch: int, replicas: int) -> int:
-    """Local steps of a round: about a second of work, and several rounds an epoch when replicas are averaged."""
-    wanted = math.ceil(ROUND_FLOPS / (FLOPS * parameter_count(widths) * batch))
+    """Local steps of a round: about 1.5 seconds of work, and several rounds an epoch when replicas are averaged."""
+    wanted = math.ceil(ROUND_SECONDS / step_seconds(widths, batch))
     of_epoch = math.ceil(samples / (batch * replicas))
     return min(wanted, of_epoch if replicas == 1 else math.ceil(of_epoch / LEAST_ROUNDS))
 

@@ -77,7 +77,6 @@ def shift(common: Common, places: Places) -> Shift:
             if work.lost:
                 refuse_changed(common.samples, batch)
                 break
-        feed.look()
         bytes_read, peak = feed.taken()
     found = work.spare if common.gradients else x
     lost = steps - 1 if work.lost else -1

@@ -138,7 +138,7 @@ def laid_out(source: Source, name: str, A: Matrix, order: Order, epochs: int, ro
         return source
     step = chunk_rows(source, order)
     into = room.tall(name, source.shape, source.dtype, step)
-    for copied in mapped(A.swept_by, copy, Copying(source, into, step), parts(source.shape[0], step)):
+    for copied in mapped(A.swept_by, copy, Copying(source, into, step), parts(source, step)):
         _count(A, copied.bytes_read, copied.peak_bytes)
     return Copy(into.source, source)
 

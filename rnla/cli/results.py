@@ -133,7 +133,7 @@ def told_cost(record: Mapping[str, Any]) -> list[tuple[str, str]]:
     cost, promised = record.get("cost") or {}, record.get("plan") or {}
     if not cost:
         return []
-    planned = f" (planned {promised['passes']})" if "passes" in promised else ""
+    planned = f" (planned {promised['passes']:.3g})" if "passes" in promised else ""
     limit = f" (planned {spelt_bytes(promised['peak_bytes'])})" if "peak_bytes" in promised else ""
     seconds, sweeps = cost["seconds"], cost.get("sweeps") or []
     each = (

@@ -11,9 +11,9 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-import psutil
 
 from rnla.arrays import Array, DType
+from rnla.machine import Peak
 from rnla.sweeps.orders import BLOCK_BYTES, Order
 from rnla.sweeps.retries import retried
 from rnla.sweeps.source import Source, Tall, holds_sparse, touched_bytes
@@ -111,10 +111,11 @@ class Copied(NamedTuple):
     peak_bytes: int
 
 
-def parts(rows: int, step: int) -> list[slice]:
-    """Ranges of whole steps, alike in length."""
-    steps = -(-rows // step)
-    edges = np.unique(np.linspace(0, steps, min(PARTS, steps) + 1).round().astype(np.int64)) * step
+def parts(source: Source, step: int) -> list[slice]:
+    """Ranges of whole steps, alike in length, of four chunks or more: a chunk in which one ends is read for both."""
+    rows = source.shape[0]
+    steps, most = -(-rows // step), max(1, rows // (4 * max(1, source.chunks[0])))
+    edges = np.unique(np.linspace(0, steps, min(PARTS, steps, most) + 1).round().astype(np.int64)) * step
     return [slice(int(a), min(int(b), rows)) for a, b in itertools.pairwise(edges)]
 
 
@@ -122,7 +123,7 @@ def copy(what: Copying, rows: slice) -> Copied:
     """Copy a range of rows, read in pieces along the chunks of the source: each once but for the first and the last."""
     source, width = what.source, slice(0, what.source.shape[1])
     written, waiting, waits = rows.start, list[Array](), 0
-    total = peak = 0
+    total, peak = 0, Peak()
     for piece in pieces(source, rows):
         block = retried(partial(source.read, piece, width), partial(source.place, piece.start, 0))
         total += touched_bytes(source, piece)
@@ -132,9 +133,9 @@ def copy(what: Copying, rows: slice) -> Copied:
         if whole:
             joined = waiting[0] if len(waiting) == 1 else np.concatenate(waiting)
             what.into.write(slice(written, written + whole), joined[:whole])
-            peak = max(peak, int(psutil.Process().memory_info().rss))
+            peak.look()
             waiting, waits, written = [joined[whole:].copy()], waits - whole, written + whole
-    return Copied(total, peak)
+    return Copied(total, peak.look())
 
 
 def pieces(source: Source, rows: slice) -> list[slice]:

@@ -12,11 +12,11 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 import numpy as np
-import psutil
 import scipy.sparse
 
 from rnla.arrays import Array, DType
 from rnla.errors import IntegrityError, NonFiniteError
+from rnla.machine import Peak
 from rnla.sweeps.copies import spans
 from rnla.sweeps.orders import BLOCK_BYTES, At, Order
 from rnla.sweeps.retries import retried
@@ -112,7 +112,7 @@ class Buffer:
     """Blocks side by side in memory, read by the threads of a pool."""
 
     def __init__(
-        self, samples: Samples, ranges: list[slice], pool: ThreadPoolExecutor, look: Callable[[], None]
+        self, samples: Samples, ranges: list[slice], pool: ThreadPoolExecutor, look: Callable[[], int]
     ) -> None:
         self.samples, self.look = samples, look
         counts = [samples.order.kept(rows) for rows in ranges]
@@ -183,18 +183,14 @@ class Feed:
         self.pool = ThreadPoolExecutor(READERS, thread_name_prefix="rnla-feed")
         self.buffers: dict[At, Buffer] = {}  # the one used last is the last
         self.lock = threading.Lock()
-        self.bytes_read, self.peak_bytes = 0, 0
+        self.bytes_read, self.peak = 0, Peak()
         self.users, self.left = 0, monotonic()
 
     def taken(self) -> tuple[int, int]:
         """Bytes that were asked for since the last call, and the most memory that was seen."""
         with self.lock:
             found, self.bytes_read = self.bytes_read, 0
-            return found, self.peak_bytes
-
-    def look(self) -> None:
-        """Look at the memory of this process."""
-        self.peak_bytes = max(self.peak_bytes, int(psutil.Process().memory_info().rss))
+            return found, self.peak.look()
 
     def close(self) -> None:
         """No more batches."""
@@ -264,7 +260,7 @@ class Feed:
         order = self.samples.order
         ranges = spans(self.samples.X, order, order.blocks(at).tolist())
         self.bytes_read += sum(self.samples.read_bytes(rows) for rows in ranges)
-        return Buffer(self.samples, ranges, self.pool, self.look)
+        return Buffer(self.samples, ranges, self.pool, self.peak.look)
 
 
 def _together(parts: list[Batch]) -> Batch:
