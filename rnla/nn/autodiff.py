@@ -47,7 +47,8 @@ def gradient(f: Callable[..., Any]) -> Callable[..., Any]:
     Notes
     -----
     Cost: one run of f and one of its tape backwards, together a small multiple of f alone whatever the number of
-    variables, and the memory of all intermediate values.
+    variables, and the memory of all intermediate values and a copy of each constant array: f may write into those
+    after their use, but not into its arguments.
 
     Examples
     --------

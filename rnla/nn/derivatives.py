@@ -139,7 +139,7 @@ def _dot(a: Any, b: Any) -> Any:
 
 
 def _where(condition: Any, a: Any, b: Any) -> Any:
-    chosen = np.asarray(bare(condition), dtype=bool)
+    chosen = np.array(bare(condition), dtype=bool)
     derivatives = _pair(lambda d, _y, _a, _b: d * chosen, lambda d, _y, _a, _b: d * ~chosen)
     if not isinstance(a, Variable) and not isinstance(b, Variable):
         return np.where(chosen, a, b)

@@ -2,7 +2,8 @@
 
 A tape holds, for each value that was computed, which values it came from and how a derivative by it becomes one by each
 of them; read backwards, it is the chain rule. A tape made while another one is written is the inner one: to it,
-variables of the outer tape are constants, whose own use the outer tape sees.
+variables of the outer tape are constants, whose own use the outer tape sees. Arrays that are constants are copied: what
+is written into them after their use does not reach the tape.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from rnla.errors import RequestError
 
 Derivative = Callable[..., Any]  # (derivative by the result, the result, *arguments) -> derivative by one argument
 _levels = itertools.count()
+_SMALL_BYTES = 16_384  # what is copied sooner than compared
 
 
 class Tables(NamedTuple):
@@ -34,11 +36,25 @@ class Tape:
     def __init__(self, tables: Tables) -> None:
         self.tables, self.level = tables, next(_levels)
         self.steps: list[list[tuple[int, Callable[[Any], Any]]]] = []
+        self.copies: dict[Any, Any] = {}  # place and layout of a constant array -> what was there last
 
     def put(self, value: Any, made_of: list[tuple[int, Callable[[Any], Any]]]) -> Variable:
         """A value with the derivatives by what it was made of."""
         self.steps.append(made_of)
         return Variable(value, self, len(self.steps) - 1)
+
+    def constant(self, x: Any) -> Any:
+        """A constant as it is now; a large array that is met again as it was has one copy for all its uses."""
+        if isinstance(x, _FIXED):
+            return x
+        found = real(x, "a constant")
+        if found.nbytes <= _SMALL_BYTES or found.itemsize > 8:
+            return np.array(found)
+        key = (found.__array_interface__["data"][0], found.shape, found.strides, found.dtype)
+        bits = f"u{found.itemsize}"
+        if key not in self.copies or not np.array_equal(found.view(bits), self.copies[key].view(bits)):
+            self.copies[key] = np.array(found)
+        return self.copies[key]
 
     def backwards(self, last: Variable, first: int) -> list[Any]:
         """Derivatives of a number by the first so many values; None by those it does not depend on."""
@@ -106,6 +122,7 @@ class Variable(np.lib.mixins.NDArrayOperatorsMixin):
         return np.reshape(self, shape[0] if len(shape) == 1 else shape)  # type: ignore[call-overload]
 
     def __getitem__(self, index: Any) -> Any:
+        index = _settled(index)
         return applied(lambda a: a[index], (lambda d, _y, a: scattered(d, index, shape_of(a)),), (self,))
 
     def __len__(self) -> int:
@@ -154,6 +171,9 @@ class Variable(np.lib.mixins.NDArrayOperatorsMixin):
         return f"Variable({self.value!r})"
 
 
+_FIXED = (Variable, bool, int, float, np.bool_, np.integer, np.floating)  # constants that nobody can change
+
+
 def refused(name: str, tables: Tables, hint: str = "") -> NoReturn:
     """RequestError for what has no derivative."""
     known = sorted({function.__name__ for function in (*tables.ufuncs, *tables.functions, *tables.flat)})
@@ -173,10 +193,19 @@ def shape_of(x: Any) -> tuple[int, ...]:
     return tuple(getattr(x, "shape", ()) or np.shape(bare(x)))
 
 
+def real(x: Any, name: str) -> Any:
+    """An argument or a constant as an array of real numbers."""
+    found = np.asarray(x)
+    if found.dtype.kind not in "buif" or isinstance(x, np.ma.MaskedArray):
+        msg = f"{name} is of type {type(x).__name__} ({found.dtype}); only real numbers have derivatives"
+        raise RequestError(msg)
+    return found
+
+
 def applied(forward: Callable[..., Any], derivatives: Sequence[Derivative], inputs: Sequence[Any]) -> Any:
     """A primitive on the innermost tape among its arguments; variables of other tapes are constants to it."""
     tape = max((x.tape for x in inputs if isinstance(x, Variable)), key=lambda tape: tape.level)
-    values = [x.value if isinstance(x, Variable) and x.tape is tape else x for x in inputs]
+    values = [x.value if isinstance(x, Variable) and x.tape is tape else tape.constant(x) for x in inputs]
     result = forward(*values)
     made_of = [
         (x.place, _pull(derivative, result, values))
@@ -190,10 +219,23 @@ def _pull(derivative: Derivative, result: Any, values: list[Any]) -> Callable[[A
     return lambda by_result: derivative(by_result, result, *values)
 
 
+def _settled(index: Any) -> Any:
+    """An index that stays as it is: arrays for all that may name an entry twice."""
+    if isinstance(index, tuple):
+        return tuple(_settled(i) for i in index)
+    if index is None or index is Ellipsis or isinstance(index, int | np.integer | slice):
+        return index
+    found = np.array(index)
+    return found if found.size or isinstance(index, np.ndarray) else found.astype(np.intp)  # of [] numpy knows no type
+
+
 def scattered(x: Any, index: Any, shape: tuple[int, ...]) -> Any:
     """Zeros with the entries of x added at an index; the other way round from taking them."""
     if isinstance(x, Variable):
         return applied(lambda a: scattered(a, index, shape), (lambda d, _y, _a: d[index],), (x,))
     found = np.zeros(shape, x.dtype)
-    np.add.at(found, index, x)
+    if any(isinstance(i, np.ndarray) for i in (index if isinstance(index, tuple) else (index,))):
+        np.add.at(found, index, x)  # an entry may be there twice
+    else:
+        found[index] = x
     return found

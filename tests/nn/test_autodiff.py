@@ -1,5 +1,8 @@
 """Reverse-mode derivatives against central differences, complex steps, and the derivatives of another library."""
 
+import tracemalloc
+from collections import deque
+
 import autograd
 import autograd.numpy as anp
 import numpy as np
@@ -8,6 +11,7 @@ import pytest
 from rnla.errors import RequestError
 from rnla.nn.autodiff import gradient, value_and_gradient
 from rnla.nn.derivatives import TABLES
+from rnla.nn.tape import Tape
 from tests.tolerances import eps
 
 EPS = eps("f8")
@@ -182,6 +186,8 @@ EXPRESSIONS = {
     "a new axis": ("index", lambda x: x[:, None] * x[None, ..., None], (V,), True),
     "rows, some of them twice": ("index", lambda x: x[[0, 2, 0, 0]] ** 2, (M,), True),
     "entries, some of them twice": ("index", lambda x: x[[0, 1, 0], [3, 1, 3]] ** 2, (M,), True),
+    "rows of a list, some of them twice": ("index", lambda x: x[range(2)] * x[deque([1, 1])], (M,), True),
+    "no rows": ("index", lambda x: np.sum(x[[]]) + x**2, (M,), True),
     "a row and columns twice": ("index", lambda x: x[1, [2, 2, -2]] ** 2, (M,), True),
     "a mask": ("index", lambda x: x[M > 0] ** 2, (M,), True),
     "unpacked": ("index", lambda x: sum(row @ row for row in x), (M,), True),
@@ -334,6 +340,84 @@ def test_a_number_may_have_axes():
         assert np.abs(gradient(f)(V) - numerical[0]).max() <= TERMS * EPS / STEP  # no third derivative
 
 
+WHOLE = np.arange(1.0, 4.0)
+LARGE = np.arange(9000.0).reshape(3000, 3) % 7  # of more bytes than are copied unseen
+# where a constant stands -> (f, two contents of it): whole numbers, so that sums are exact
+CHANGED = {
+    "factor": (lambda x, c: x * c, WHOLE, -2 * WHOLE),
+    "factor, one number": (lambda x, c: x * c, np.array(2.0), np.array(5.0)),
+    "exponent": (lambda x, c: x**c, np.arange(3), np.arange(3)[::-1]),
+    "matrix": (lambda x, c: c @ x, LARGE, LARGE[:, ::-1]),
+    "matrix of another layout": (lambda x, c: x @ c.T[:, ::2], LARGE, LARGE[:, ::-1]),
+    "matrix, its last row": (lambda x, c: c @ x, LARGE, np.where(np.arange(3000)[:, None] == 2999, 9.0, LARGE)),
+    "matrix of whole numbers": (lambda x, c: c @ x, LARGE.astype("i8"), LARGE[:, ::-1].astype("i8")),
+    "matrix of 16 bytes a number": (lambda x, c: c @ x, LARGE.astype("g"), LARGE[:, ::-1].astype("g")),
+    "row of a matrix": (lambda x, c: c[1] * x, LARGE, LARGE[:, ::-1]),
+    "one of two": (np.maximum, WHOLE, np.array([3.0, 1.0, 2.0])),
+    "index": (lambda x, c: x[c], np.array([0, 1, 1]), np.array([2, 2, 0])),
+    "index beside another": (lambda x, c: x[:, None][c, 0], np.array([0, 1, 1]), np.array([2, 2, 0])),
+    "mask": (lambda x, c: x[c], np.array([True, False, True]), np.array([False, True, True])),
+    "condition": (lambda x, c: np.where(c, x, 0), np.array([True, False, True]), np.array([False, True, True])),
+}
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_constants_may_be_written_to_after_their_use(name):
+    f, first, second = CHANGED[name]
+
+    def over(contents):
+        return lambda x: sum(np.sum(f(x, c) ** 2) for c in contents())
+
+    def one_array():
+        c = first.copy()
+        for content in (first, second, first, first):
+            c[...] = content
+            yield c
+        c[...] = second
+
+    written, kept, x = over(one_array), over(lambda: [first, second, first, first]), np.array([2.0, 3.0, 5.0])
+    assert value_and_gradient(written)(x)[0] == kept(x)
+    for of in (lambda f: f, lambda f: lambda x: gradient(f)(x) @ x):
+        assert np.array_equal(gradient(of(written))(x), gradient(of(kept))(x))
+
+
+def test_a_list_that_indexes_may_be_written_to_after_its_use():
+    def f(x):
+        rows = [0, 0]
+        found = x[rows] * x[(rows,)]
+        rows[1] = 2
+        return np.sum(found + x[rows])
+
+    assert np.array_equal(gradient(f)(np.ones(3)), [5.0, 0.0, 1.0])
+
+
+def test_the_sign_of_a_zero_is_seen_and_nan_is_no_change():
+    c = np.full((100, 100), np.nan)
+    tape = Tape(TABLES)
+    first = tape.constant(c)
+    assert tape.constant(c) is first
+    c[:] = 0.0
+    positive = tape.constant(c)
+    c[:] = -0.0
+    assert not np.signbit(positive).any()
+    assert np.signbit(tape.constant(c)).all()
+
+
+def test_a_constant_that_stays_as_it_is_has_one_copy_for_each_layout():
+    A, steps = rng.standard_normal((200, 200)) / 200, 50
+
+    def f(x):
+        for _ in range(steps):
+            x = x - A.T @ (A @ x)
+        return x @ x
+
+    tracemalloc.start()
+    gradient(f)(np.ones(200))
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert 2 * A.nbytes <= most < 4 * A.nbytes  # of 100 uses
+
+
 def test_perturbations_of_nested_derivatives_are_not_confused():
     def inner(x):
         return gradient(lambda y: x * y)(3.0)  # x
@@ -380,6 +464,9 @@ def test_a_product_with_the_second_derivatives_of_a_net():
         (lambda x, _y: x, (1.0, np.ones(2, "F")), "argument 1 is of type complex64"),
         (lambda x: x, ("a",), "argument 0 is of type <U1"),
         (lambda x: x, ([None],), "argument 0 is of type object"),
+        (lambda x: np.abs(x * 1j), (3.0,), r"a constant is of type complex \(complex128\); only real"),
+        (lambda x: x * None, (3.0,), "a constant is of type NoneType"),
+        (lambda x: np.sum(x * np.ma.masked_array(U, U > 0)), (V,), "a constant is of type MaskedArray"),
     ],
 )
 def test_what_has_no_derivative_is_refused_in_words(f, args, words):
