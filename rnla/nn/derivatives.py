@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from rnla.errors import RequestError
-from rnla.nn.tape import Derivative, Tables, Variable, applied, bare, shape_of
+from rnla.nn.tape import Derivative, Tables, Variable, applied, bare, shape_of, stacked, whole
 
 
 def _like(derivative: Any, x: Any) -> Any:
@@ -96,40 +96,40 @@ def _widened(x: Any, like: Any, axis: Any) -> Any:
     return np.reshape(x, tuple(1 if i in summed else size for i, size in enumerate(shape)))
 
 
-def _sum(x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
+def _sum(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
     back: Derivative = lambda d, _y, a: _widened(d, a, axis) * np.ones(shape_of(a), bare(a).dtype)  # noqa: E731
-    return applied(lambda a: a.sum(axis=axis, keepdims=keepdims), (back,), (x,))
+    return applied(lambda a: a.sum(axis=axis, keepdims=keepdims), (back,), (a,))
 
 
-def _mean(x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
-    total = _sum(x, axis, keepdims=keepdims)
-    return total / (x.size / max(total.size, 1))
+def _mean(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
+    total = _sum(a, axis, keepdims=keepdims)
+    return total / (a.size / max(total.size, 1))
 
 
-def _max(x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
+def _max(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
     def back(d: Any, y: Any, a: Any) -> Any:
         equal = (bare(a) == _widened(bare(y), a, axis)).astype(bare(a).dtype)
         return _widened(d, a, axis) * (equal / equal.sum(axis=axis, keepdims=True))
 
-    return applied(lambda a: a.max(axis=axis, keepdims=keepdims), (back,), (x,))
+    return applied(lambda a: a.max(axis=axis, keepdims=keepdims), (back,), (a,))
 
 
-def _reshape(x: Any, shape: Any) -> Any:
-    return applied(lambda a: np.reshape(a, shape), (lambda d, _y, a: np.reshape(d, shape_of(a)),), (x,))
+def _reshape(a: Any, shape: Any) -> Any:
+    return applied(lambda a: np.reshape(a, shape), (lambda d, _y, a: np.reshape(d, shape_of(a)),), (a,))
 
 
-def _transpose(x: Any, axes: Any = None) -> Any:
-    back = None if axes is None else tuple(np.argsort([axis % x.ndim for axis in axes]))
-    return applied(lambda a: np.transpose(a, axes), (lambda d, _y, _a: np.transpose(d, back),), (x,))
+def _transpose(a: Any, axes: Any = None) -> Any:
+    back = None if axes is None else tuple(np.argsort([axis % a.ndim for axis in axes]))
+    return applied(lambda a: np.transpose(a, axes), (lambda d, _y, _a: np.transpose(d, back),), (a,))
 
 
-def _swapaxes(x: Any, first: int, second: int) -> Any:
-    order = list(range(x.ndim))
-    order[first], order[second] = order[second], order[first]
-    return _transpose(x, tuple(order))
+def _swapaxes(a: Any, axis1: int, axis2: int) -> Any:
+    back: Derivative = lambda d, _y, _a: np.swapaxes(d, axis1, axis2)  # noqa: E731
+    return applied(lambda a: np.swapaxes(a, axis1, axis2), (back,), (a,))
 
 
 def _dot(a: Any, b: Any) -> Any:
+    a, b = whole(a), whole(b)
     if not (shape_of(a) and shape_of(b)):
         return a * b
     if len(shape_of(b)) > 2:
@@ -138,29 +138,30 @@ def _dot(a: Any, b: Any) -> Any:
     return a @ b
 
 
-def _where(condition: Any, a: Any, b: Any) -> Any:
-    chosen = np.array(bare(condition), dtype=bool)
+def _where(condition: Any, x: Any, y: Any) -> Any:
+    chosen = np.array(bare(whole(condition)), dtype=bool)
+    x, y = whole(x), whole(y)
+    if not isinstance(x, Variable) and not isinstance(y, Variable):
+        return np.where(chosen, x, y)
     derivatives = _pair(lambda d, _y, _a, _b: d * chosen, lambda d, _y, _a, _b: d * ~chosen)
-    if not isinstance(a, Variable) and not isinstance(b, Variable):
-        return np.where(chosen, a, b)
-    return applied(lambda x, y: np.where(chosen, x, y), derivatives, (a, b))
+    return applied(lambda a, b: np.where(chosen, a, b), derivatives, (x, y))
 
 
-def _concatenated(parts: Sequence[Any], axis: int = 0) -> Any:
-    parts = list(parts)
-    sizes = [shape_of(part)[axis] for part in parts]
-    edges = [0, *itertools.accumulate(sizes)]
+def _concatenated(arrays: Sequence[Any], axis: int | None = 0) -> Any:
+    parts = [whole(part) for part in arrays]
+    if axis is None:
+        parts, axis = [np.reshape(part, -1) for part in parts], 0
+    if not all(shape_of(part) for part in parts):
+        msg = "numpy.concatenate joins arrays, not numbers: write np.stack([x, y]), or axis=None"
+        raise RequestError(msg)
+    axis = np.lib.array_utils.normalize_axis_index(axis, len(shape_of(parts[0])))
+    edges = [0, *itertools.accumulate(shape_of(part)[axis] for part in parts)]
 
     def back(start: int, stop: int) -> Derivative:
-        def pull(d: Any, _y: Any, *_parts: Any) -> Any:
-            index = [slice(None)] * d.ndim
-            index[axis] = slice(start, stop)
-            return d[tuple(index)]
-
-        return pull
+        return lambda d, _y, *_parts: d[(slice(None),) * axis + (slice(start, stop),)]
 
     derivatives = [back(start, stop) for start, stop in itertools.pairwise(edges)]
-    return applied(lambda *arrays: np.concatenate(arrays, axis=axis), derivatives, parts)
+    return applied(lambda *values: np.concatenate(values, axis=axis), derivatives, parts)
 
 
 _FUNCTIONS: dict[Any, Callable[..., Any]] = {
@@ -172,9 +173,10 @@ _FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.swapaxes: _swapaxes,
     np.where: _where,
     np.concatenate: _concatenated,
+    np.stack: stacked,
     np.dot: _dot,
     np.shape: shape_of,
-    np.ndim: lambda x: x.ndim,
-    np.size: lambda x: x.size,
+    np.ndim: lambda a: a.ndim,
+    np.size: lambda a: a.size,
 }
 TABLES = Tables(_UFUNCS, _FUNCTIONS, _FLAT)

@@ -7,6 +7,7 @@ import autograd
 import autograd.numpy as anp
 import numpy as np
 import pytest
+import scipy.sparse
 
 from rnla.errors import RequestError
 from rnla.nn.autodiff import gradient, value_and_gradient
@@ -91,6 +92,25 @@ def array_in_place(x):
     return np.sum(total)
 
 
+def entry_in_place(x):
+    total = np.zeros(3)
+    total[:] = x
+    return np.sum(total)
+
+
+def boxed(*values):
+    """An array of objects, which numpy makes of variables only when it is told to."""
+    found = np.empty(len(values), object)
+    for i, value in enumerate(values):
+        found[i] = value
+    return found
+
+
+def plain(x):
+    """Numbers that numpy left in an array of objects."""
+    return np.array(x.tolist()) if isinstance(x, np.ndarray) else x
+
+
 # what is differentiated -> (the function of numpy that it is there for, f, arguments); where f is analytic, last: True
 EXPRESSIONS = {
     "x + y": (np.add, lambda x, y: x + y, (V, U), True),
@@ -173,6 +193,25 @@ EXPRESSIONS = {
     "concatenate": (np.concatenate, lambda x, y: np.concatenate([x, y]) ** 2, (V, U), True),
     "concatenate with a constant": (np.concatenate, lambda x: np.concatenate([M, x, x], axis=-1) ** 2, (M,), True),
     "concatenate an array": (np.concatenate, lambda x: np.concatenate(x) ** 2, (M,), True),
+    "concatenate all entries": (np.concatenate, lambda x, y: np.concatenate([x, y, M], None) ** 2, (BATCH, 2.0), True),
+    "concatenate lists": (np.concatenate, lambda x, y: np.concatenate([x, [y, 1.0], (y,)]) ** 2, (V, 2.0), True),
+    "stack": (np.stack, lambda x, y: np.stack([x, y, x]) ** 2, (V, U), True),
+    "stack columns": (np.stack, lambda x, y: np.stack([x, V, y], axis=1) ** 2, (V, U), True),
+    "stack from behind": (np.stack, lambda x: np.stack([x, x**2], axis=-2) ** 2, (M,), True),
+    "stack numbers": (np.stack, lambda x, y: np.stack([x, 1.0, x * y]) ** 2, (2.0, 3.0), True),
+    "stack lists": (np.stack, lambda x, y: np.stack([[y, 1.0, y], x, (y, x[0], 2.0)]) ** 2, (V, 3.0), True),
+    "stack an array": (np.stack, lambda x: np.stack(x, axis=1) ** 2, (M,), True),
+    "list of variables times array": ("list", lambda x, y: [y, 1.0, y * y] * x, (V, 2.0), True),
+    "array plus tuple of variables": ("list", lambda x, y: x * x + (y, 1.0, y), (V, 2.0), True),
+    "list of rows": ("list", lambda x, y: x * [y, [1.0, 2.0, 3.0], y * y], (V, U), True),
+    "nested list of variables @ vector": ("list", lambda x, y: [[y, 1.0, y], (1.0, y, y * y)] @ x, (V, 2.0), True),
+    "maximum with a list": ("list", lambda x, y: np.maximum(x, [y, 0.0, -y]) * x, (V, 0.1), False),
+    "more than a list": ("list", lambda x, y: x * y * (x > [y, 0.0, -y]), (V, 0.1), False),
+    "dot with lists": ("list", lambda x, y: np.dot(x, [y, y, 1.0]), (V, 2.0), True),
+    "where with lists": ("list", lambda x, y: np.where(V > 0, [y, y * y, 1.0], x), (V, 2.0), True),
+    "where with a list as condition": ("list", lambda x, y: np.where([y, 0.0, 1.0], x * y, y), (V, 2.0), True),
+    "where between lists": ("list", lambda x, y: np.where(x * (x > 0), [y, y, 1.0], [1.0, y * y, y]), (V, 2.0), True),
+    "objects": ("list", lambda x, y: plain(x * boxed(y, 1.0, y * y)), (V, 2.0), True),
     "dot of vectors": (np.dot, np.dot, (V, U), True),
     "dot of matrices": (np.dot, np.dot, (M, N), True),
     "dot of three axes and two": (np.dot, np.dot, (BATCH, N), True),
@@ -340,6 +379,17 @@ def test_a_number_may_have_axes():
         assert np.abs(gradient(f)(V) - numerical[0]).max() <= TERMS * EPS / STEP  # no third derivative
 
 
+def test_a_number_may_stand_in_an_array_of_objects():
+    assert gradient(lambda x: boxed(x * x))(3.0) == 6.0
+    assert gradient(lambda x: boxed(x * x).reshape(()))(3.0) == 6.0
+    assert gradient(lambda _x: boxed(2.0))(3.0) == 0.0
+
+
+def test_lists_of_outer_variables_are_arguments_of_inner_functions():
+    assert gradient(lambda x: gradient(lambda v: v @ v)([x, 2 * x])[1])(3.0) == 4.0  # d/dx 4 x
+    assert gradient(lambda x: gradient(lambda v: np.sum(v * [x, v[0]]))((x, 2 * x))[0])(3.0) == 3.0  # d/dx (x + 2 x)
+
+
 WHOLE = np.arange(1.0, 4.0)
 LARGE = np.arange(9000.0).reshape(3000, 3) % 7  # of more bytes than are copied unseen
 # where a constant stands -> (f, two contents of it): whole numbers, so that sums are exact
@@ -353,6 +403,7 @@ CHANGED = {
     "matrix of whole numbers": (lambda x, c: c @ x, LARGE.astype("i8"), LARGE[:, ::-1].astype("i8")),
     "matrix of 16 bytes a number": (lambda x, c: c @ x, LARGE.astype("g"), LARGE[:, ::-1].astype("g")),
     "row of a matrix": (lambda x, c: c[1] * x, LARGE, LARGE[:, ::-1]),
+    "in a list": (lambda x, c: x * [c, x], WHOLE, -2 * WHOLE),
     "one of two": (np.maximum, WHOLE, np.array([3.0, 1.0, 2.0])),
     "index": (lambda x, c: x[c], np.array([0, 1, 1]), np.array([2, 2, 0])),
     "index beside another": (lambda x, c: x[:, None][c, 0], np.array([0, 1, 1]), np.array([2, 2, 0])),
@@ -460,18 +511,81 @@ def test_a_product_with_the_second_derivatives_of_a_net():
         (lambda x: np.sum(np.dot(x, BATCH)), (V,), "numpy.dot of arrays of shapes .* write a @ b"),
         (float, (1.0,), "is no number: use operators and numpy's functions"),
         (lambda x: int(x) * x, (1.0,), "is no number"),
-        (lambda x: x, (1j,), "argument 0 is of type complex128; derivatives are by real numbers"),
-        (lambda x, _y: x, (1.0, np.ones(2, "F")), "argument 1 is of type complex64"),
-        (lambda x: x, ("a",), "argument 0 is of type <U1"),
-        (lambda x: x, ([None],), "argument 0 is of type object"),
+        (entry_in_place, (V,), "cannot become an array of numpy"),
+        (lambda x: x, (1j,), r"argument 0 is of type complex \(complex128\); only real numbers have derivatives"),
+        (lambda x, _y: x, (1.0, np.ones(2, "F")), r"argument 1 is of type ndarray \(complex64\)"),
+        (lambda x: x, ("a",), "argument 0 is of type str"),
+        (lambda x: x, ([None],), r"argument 0 is of type ndarray \(object\)"),
+        (np.sum, (np.ma.masked_array(V, V > 0),), "argument 0 is of type MaskedArray"),
         (lambda x: np.abs(x * 1j), (3.0,), r"a constant is of type complex \(complex128\); only real"),
+        (lambda x: np.sum(x * ["a", "b", "c"]), (V,), "a constant is of type ndarray"),
         (lambda x: x * None, (3.0,), "a constant is of type NoneType"),
         (lambda x: np.sum(x * np.ma.masked_array(U, U > 0)), (V,), "a constant is of type MaskedArray"),
+        (lambda _x: None, (V,), "must return one real number; this one returns a value of type NoneType"),
+        (lambda _x: "a", (V,), "a value of type str"),
+        (lambda x: [x * x], (3.0,), "a value of type list"),
+        (lambda x: (x, x), (3.0,), "a value of type tuple"),
+        (lambda _x: 1j, (3.0,), "a value of type complex"),
+        (lambda _x: np.array([1j]), (3.0,), r"the value of the function is of type ndarray \(complex128\)"),
+        (lambda _x: np.array([None]), (3.0,), r"the value of the function is of type ndarray \(object\)"),
+        (lambda x: boxed(x, x), (3.0,), r"returns an array of shape \(2,\)"),
+        (
+            lambda x: np.array([x * x]),
+            (3.0,),
+            r"np.stack\(\[x, y\]\) for np.array\(\[x, y\]\)",
+        ),
+        (lambda x: np.asarray(x * x), (3.0,), "cannot become an array of numpy: use it as it is"),
+        (lambda x, y: np.sum(x * np.array([y, 1.0, y])), (V, 2.0), "cannot become an array"),
+        (lambda x: np.sum([x, x]), (3.0,), "cannot become an array"),
+        (lambda x: np.sum(V * [x, x, x]), (3.0,), "for a list of variables that meets none"),
+        (lambda x: np.sum(scipy.sparse.eye_array(3).tocsr() @ x), (V,), "nor meet a sparse"),
+        (lambda x: np.sum(x @ scipy.sparse.eye_array(3).tocsr()), (V,), "a constant is of type csr_array"),
+        (lambda x: np.sum([x, x[0]] * x), (V,), r"values of shapes \(\), \(3,\) make no array: give them one shape"),
+        (lambda x: np.sum(np.stack([x, x[:2]])), (V,), r"values of shapes \(2,\), \(3,\) make no array"),
+        (lambda x: np.sum(boxed(x, x, x) * x), (V,), r"of shape \(3,\) holds objects that are arrays: write np.stack"),
+        (lambda x: np.concatenate([x, 1.0])[0], (V,), "joins arrays, not numbers: write np.stack.* or axis=None"),
+        (lambda x: x[x[0]], (V,), "an index has no derivative: use whole numbers"),
+        (lambda x: x[1:, x[0, 0]], (M,), "an index has no derivative"),
+        (lambda x: np.sum(x[x[0] :]), (V,), "an index has no derivative"),
+        (lambda x: x[[x[0], 1]], (V,), "can neither index an array"),
+        (lambda x: V[x[0]], (V,), "can neither index an array"),
+        (lambda x: sum(range(x[0])), (V,), "an index has no derivative"),
+        (lambda x: np.sum(x, dtype="f4"), (V,), "numpy.sum with dtype=... has no .* it takes a, axis, keepdims"),
+        (
+            lambda x: np.sum(x, None, "f4"),
+            (V,),
+            "numpy.sum with 3 of its arguments has no .* it takes a, axis, keepdims",
+        ),
+        (lambda x: np.sum(x, where=V > 0, initial=1), (V,), r"numpy.sum with where=..., initial=..."),
+        (lambda x: np.mean(x, where=V > 0), (V,), "numpy.mean with where=..."),
+        (lambda x: np.max(x, initial=0), (V,), "numpy.max with initial=..."),
+        (lambda x: np.sum(np.reshape(x, (4, 3), order="F")), (M,), "numpy.reshape with order=.* it takes a, shape"),
+        (lambda x: np.where(x)[0], (V,), "numpy.where with 1 of its arguments .* it takes condition, x, y"),
     ],
 )
 def test_what_has_no_derivative_is_refused_in_words(f, args, words):
     with pytest.raises(RequestError, match=words):
         gradient(f)(*args)
+
+
+@pytest.mark.parametrize("derivative", [gradient, value_and_gradient])
+def test_there_must_be_an_argument(derivative):
+    with pytest.raises(RequestError, match="nothing to differentiate by: call the derivative with the arguments"):
+        derivative(lambda: 3.0)()
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: np.sum(x, axis=2),
+        lambda x: np.swapaxes(x, 0, 2),
+        lambda x: np.concatenate([x, x], axis=2),
+        lambda x: np.stack([x, x], axis=3),
+    ],
+)
+def test_an_axis_that_is_not_there_is_numpys_own_error(f):
+    with pytest.raises(np.exceptions.AxisError):
+        gradient(weighed(f))(M)
 
 
 def test_a_variable_behaves_like_an_array():
@@ -502,6 +616,7 @@ OTHERS = {
     "polynomial": lambda np, x: np.sum(x[:, :, None] ** anp.arange(4)),
     "trigonometric": lambda np, x: np.sum(np.sin(x) * np.cos(x[::-1]) + np.tanh(x)),
     "clipped": lambda np, x: np.sum(np.minimum(np.maximum(x, -0.5), 0.5) * x),
+    "stacked": lambda np, x: np.sum(np.stack([x[0], x[1] ** 2, x[0] * x[1]], axis=1) @ x.T),
     "joined": lambda np, x: np.sum(np.concatenate([x, x**2], axis=1) @ np.concatenate([x, -x], axis=1).T),
     "gathered": lambda np, x: np.sum(x[[0, 1, 1]] * x[np.array([1, 0, 0])]),
     "turned": lambda np, x: np.sum(np.reshape(x, (3, 2)) * np.swapaxes(x, 0, 1) ** 2 @ np.transpose(x.T)),
@@ -520,6 +635,15 @@ def assert_like_autograd(f, args):
 @pytest.mark.parametrize("name", OTHERS)
 def test_autograd_says_the_same_of_an_expression(name):
     assert_like_autograd(OTHERS[name], (POINT,))
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_autograd_says_the_same_of_second_derivatives(name):
+    def slopes(np, x):
+        derivative = gradient if np is not anp else autograd.grad
+        return np.sum(np.sin(derivative(lambda x: OTHERS[name](np, x))(x)))
+
+    assert_like_autograd(slopes, (POINT,))
 
 
 def square(np, Z, y):
