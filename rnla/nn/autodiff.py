@@ -9,8 +9,9 @@ however many: a small multiple of the cost of the function (Baur and Strassen 19
 
 Functions are written with operators and numpy's own functions (`rnla.nn.derivatives`). Derivatives are made of the
 same, so that `gradient` of a `gradient` works. Where a function has no derivative it takes one from a side: |x| at 0
-has 0, and so has maximum(x, 0); of two that are equal, `maximum` and `minimum` take the second; those that share the
-maximum of an array share the derivative; a power has 0 by its exponent where its base is not positive.
+has 0, and so has maximum(x, 0); of two that are equal, `maximum`, `minimum` and `clip` take the second, the bound;
+those that share the maximum or the minimum of an array share the derivative; a power has 0 by its exponent where its
+base is not positive.
 """
 
 from __future__ import annotations

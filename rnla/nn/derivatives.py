@@ -8,6 +8,7 @@ locally constant (which one of two is larger) is taken from the bare values.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -106,16 +107,56 @@ def _mean(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
     return total / (a.size / max(total.size, 1))
 
 
-def _max(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
-    def back(d: Any, y: Any, a: Any) -> Any:
-        equal = (bare(a) == _widened(bare(y), a, axis)).astype(bare(a).dtype)
-        return _widened(d, a, axis) * (equal / equal.sum(axis=axis, keepdims=True))
+def _prod(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
+    """By halves: derivatives are products of the other entries, of zeros too."""
+    shape = shape_of(a)
+    every = tuple(range(len(shape)))
+    axes = every if axis is None or not shape else np.lib.array_utils.normalize_axis_tuple(axis, len(shape))
+    others = tuple(i for i in every if i not in axes)
+    rows = tuple(shape[i] for i in others)
+    left = np.reshape(np.transpose(a, others + axes), (*rows, math.prod(shape[i] for i in axes)))
+    if not left.shape[-1]:
+        left = np.concatenate([left, np.ones((*rows, 1), left.dtype)], axis=-1)
+    while (half := left.shape[-1] // 2) > 0:
+        pairs, rest = left[..., :half] * left[..., half : 2 * half], left[..., 2 * half :]
+        left = np.concatenate([pairs, rest], axis=-1) if rest.size else pairs
+    return np.reshape(left, tuple(1 if i in axes else shape[i] for i in every) if keepdims else rows)
 
-    return applied(lambda a: a.max(axis=axis, keepdims=keepdims), (back,), (a,))
+
+def _extreme(of: Callable[..., Any]) -> Callable[..., Any]:
+    """numpy.max or numpy.min: those that are equal share the derivative."""
+
+    def extreme(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
+        def back(d: Any, y: Any, a: Any) -> Any:
+            equal = (bare(a) == _widened(bare(y), a, axis)).astype(bare(a).dtype)
+            return _widened(d, a, axis) * (equal / equal.sum(axis=axis, keepdims=True))
+
+        return applied(lambda a: of(a, axis=axis, keepdims=keepdims), (back,), (a,))
+
+    return extreme
+
+
+def _clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:  # noqa: A002
+    least, most = (min if a_min is None else a_min), (max if a_max is None else a_max)
+    a = a if least is None else np.maximum(a, least)
+    return a if most is None else np.minimum(a, most)
+
+
+def _reshaped(a: Any, forward: Callable[[Any], Any]) -> Any:
+    """The same entries in another shape."""
+    return applied(forward, (lambda d, _y, a: np.reshape(d, shape_of(a)),), (a,))
 
 
 def _reshape(a: Any, shape: Any) -> Any:
-    return applied(lambda a: np.reshape(a, shape), (lambda d, _y, a: np.reshape(d, shape_of(a)),), (a,))
+    return _reshaped(a, lambda a: np.reshape(a, shape))
+
+
+def _ravel(a: Any) -> Any:
+    return _reshape(a, -1)
+
+
+def _squeeze(a: Any, axis: Any = None) -> Any:
+    return _reshaped(a, lambda a: np.squeeze(a, axis))
 
 
 def _transpose(a: Any, axes: Any = None) -> Any:
@@ -167,8 +208,13 @@ def _concatenated(arrays: Sequence[Any], axis: int | None = 0) -> Any:
 _FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.sum: _sum,
     np.mean: _mean,
-    np.max: _max,
+    np.prod: _prod,
+    np.max: _extreme(np.max),
+    np.min: _extreme(np.min),
+    np.clip: _clip,
     np.reshape: _reshape,
+    np.ravel: _ravel,
+    np.squeeze: _squeeze,
     np.transpose: _transpose,
     np.swapaxes: _swapaxes,
     np.where: _where,

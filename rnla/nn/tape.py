@@ -114,13 +114,39 @@ class Variable(np.lib.mixins.NDArrayOperatorsMixin):
         """numpy.mean."""
         return np.mean(self, axis=axis, keepdims=keepdims)
 
+    def prod(self, axis: Any = None, *, keepdims: bool = False) -> Any:
+        """numpy.prod."""
+        return np.prod(self, axis=axis, keepdims=keepdims)
+
     def max(self, axis: Any = None, *, keepdims: bool = False) -> Any:
         """numpy.max; the derivative is shared by those that are equal."""
         return np.max(self, axis=axis, keepdims=keepdims)
 
+    def min(self, axis: Any = None, *, keepdims: bool = False) -> Any:
+        """numpy.min; the derivative is shared by those that are equal."""
+        return np.min(self, axis=axis, keepdims=keepdims)
+
+    def clip(self, min: Any = None, max: Any = None) -> Any:  # noqa: A002 - as numpy calls them
+        """numpy.clip."""
+        return np.clip(self, min, max)
+
+    def dot(self, b: Any) -> Any:
+        """numpy.dot."""
+        return np.dot(self, b)
+
     def reshape(self, *shape: Any) -> Any:
         """numpy.reshape."""
         return np.reshape(self, shape[0] if len(shape) == 1 else shape)
+
+    def ravel(self) -> Any:
+        """numpy.ravel."""
+        return np.ravel(self)
+
+    flatten = ravel
+
+    def squeeze(self, axis: Any = None) -> Any:
+        """numpy.squeeze."""
+        return np.squeeze(self, axis)
 
     def __getitem__(self, index: Any) -> Any:
         index = _settled(index)

@@ -27,6 +27,7 @@ COLUMN, ROW = rng.uniform(0.5, 2.0, (3, 1)), rng.uniform(0.5, 2.0, (1, 4))
 BATCH, OTHER, ONE = rng.standard_normal((2, 3, 4)), rng.standard_normal((2, 4, 5)), rng.standard_normal((1, 4, 5))
 ABOVE = rng.standard_normal((5, 1, 3, 4))
 POINT = rng.standard_normal((2, 3))
+ZERO, ZEROS = np.array([2.0, 0.0, 3.0]), np.array([[1.5, 0.0, 2.0, 0.0], [1.0, 2.0, 0.0, 3.0], [1.0, 0.5, 2.0, 3.0]])
 
 
 def weighed(f):
@@ -181,8 +182,30 @@ EXPRESSIONS = {
     "max over rows": (np.max, lambda x: x.max(axis=0) ** 2, (M,), False),
     "max over axes": (np.max, lambda x: np.max(x, axis=(0, 2)) ** 2, (BATCH,), False),
     "max over columns, kept": (np.max, lambda x: x * x.max(axis=-1, keepdims=True), (M,), False),
+    "min": (np.min, lambda x: np.min(x) ** 2, (M,), False),
+    "min over rows": (np.min, lambda x: x.min(axis=0) ** 2, (M,), False),
+    "min over columns, kept": (np.min, lambda x: x * x.min(axis=-1, keepdims=True), (M,), False),
+    "prod": (np.prod, lambda x: np.prod(x) * x, (M,), True),
+    "prod of a number": (np.prod, lambda x: np.prod(x) * np.prod(x, axis=0), (2.0,), True),
+    "prod of nothing": (np.prod, lambda x: np.prod(x[:0], axis=0) * x + x.prod(axis=0), (M,), True),
+    "prod with a zero": (np.prod, lambda x: x.prod(), (ZERO,), True),
+    "prod with zeros": (np.prod, lambda x: x.prod(axis=1), (ZEROS,), True),
+    "prod over an axis from behind": (np.prod, lambda x: np.prod(x, axis=-2) ** 2, (BATCH,), True),
+    "prod over axes, kept": (np.prod, lambda x: x * np.prod(x, axis=(0, -1), keepdims=True), (BATCH,), True),
+    "prod over all axes, kept": (np.prod, lambda x: x * x.prod(keepdims=True), (M,), True),
+    "clip": (np.clip, lambda x: np.clip(x, -0.5, 0.5) * x, (M,), False),
+    "clip by variables": (np.clip, lambda x, y, z: np.clip(x * x, y, z) * x, (M, COLUMN / 4, ROW), False),
+    "clip from below": (np.clip, lambda x: np.clip(x, 0.1, None) * np.clip(x, min=-0.1) * x.clip(-0.2), (M,), False),
+    "clip from above": (np.clip, lambda x: np.clip(x, a_min=None, a_max=0.1) * np.clip(x, max=-0.1), (M,), False),
+    "clip a constant": (np.clip, lambda x: np.clip(M, x, 2.0) * x, (0.1,), False),
+    "clip not at all": (np.clip, lambda x: np.clip(x, None, None) * x, (M,), True),
     "reshape": (np.reshape, lambda x: np.reshape(x, (4, 3)) ** 2, (M,), True),
     "reshape, one side open": (np.reshape, lambda x: x.reshape(2, -1) @ x.reshape((6, 2)), (M,), True),
+    "ravel": (np.ravel, lambda x: np.ravel(x) * x.T.ravel(), (M,), True),
+    "ravel a number": (np.ravel, lambda x: np.ravel(x) * x, (2.0,), True),
+    "flatten": (np.ravel, lambda x: x.flatten() ** 2, (BATCH,), True),
+    "squeeze": (np.squeeze, lambda x: np.squeeze(x) ** 2, (ONE,), True),
+    "squeeze one axis of two": (np.squeeze, lambda x: x[:, None].squeeze(axis=1) ** 2, (ONE,), True),
     "transpose": (np.transpose, lambda x: x.T @ x, (M,), True),
     "transpose around": (np.transpose, lambda x: np.transpose(x, (1, 2, 0)) ** 2, (BATCH,), True),
     "transpose from behind": (np.transpose, lambda x: np.transpose(x, (-1, 0, 1)) ** 2, (BATCH,), True),
@@ -207,15 +230,17 @@ EXPRESSIONS = {
     "nested list of variables @ vector": ("list", lambda x, y: [[y, 1.0, y], (1.0, y, y * y)] @ x, (V, 2.0), True),
     "maximum with a list": ("list", lambda x, y: np.maximum(x, [y, 0.0, -y]) * x, (V, 0.1), False),
     "more than a list": ("list", lambda x, y: x * y * (x > [y, 0.0, -y]), (V, 0.1), False),
-    "dot with lists": ("list", lambda x, y: np.dot(x, [y, y, 1.0]), (V, 2.0), True),
+    "dot with lists": ("list", lambda x, y: np.dot(x, [y, y, 1.0]) * x.dot([y, 2.0, x[0]]), (V, 2.0), True),
     "where with lists": ("list", lambda x, y: np.where(V > 0, [y, y * y, 1.0], x), (V, 2.0), True),
     "where with a list as condition": ("list", lambda x, y: np.where([y, 0.0, 1.0], x * y, y), (V, 2.0), True),
     "where between lists": ("list", lambda x, y: np.where(x * (x > 0), [y, y, 1.0], [1.0, y * y, y]), (V, 2.0), True),
+    "clip a list": ("list", lambda x, y: np.clip([y, 1.0, -y], x, 0.9) * x, (V, 0.5), False),
     "objects": ("list", lambda x, y: plain(x * boxed(y, 1.0, y * y)), (V, 2.0), True),
     "dot of vectors": (np.dot, np.dot, (V, U), True),
     "dot of matrices": (np.dot, np.dot, (M, N), True),
     "dot of three axes and two": (np.dot, np.dot, (BATCH, N), True),
     "dot with a number": (np.dot, np.dot, (2.0, V), True),
+    "dot as a method": (np.dot, lambda x, y: x.dot(y).dot(y.T), (M, N), True),
     "shape": (np.shape, lambda x: x * np.shape(x)[1] * x.shape[0] * len(x), (M,), True),
     "ndim": (np.ndim, lambda x: x * np.ndim(x) * x.ndim, (M,), True),
     "size": (np.size, lambda x: x * np.size(x) * x.size, (M,), True),
@@ -307,7 +332,10 @@ def test_where_there_is_no_derivative_it_is_the_documented_one():
     assert gradient(np.maximum)(1.0, 1.0) == (0.0, 1.0)
     assert gradient(np.minimum)(1.0, 1.0) == (0.0, 1.0)
     assert gradient(lambda x: np.maximum(x, x))(1.0) == 1.0
+    assert gradient(np.clip)(1.0, 1.0, 2.0) == (0.0, 1.0, 0.0)
+    assert gradient(np.clip)(2.0, 1.0, 2.0) == (0.0, 0.0, 1.0)
     assert np.array_equal(gradient(np.max)(np.array([2.0, 1.0, 2.0])), [0.5, 0.0, 0.5])
+    assert np.array_equal(gradient(np.min)(np.array([1.0, 1.0, 2.0])), [0.5, 0.5, 0.0])
     ties = gradient(lambda x: np.sum(np.max(x, axis=1)))(np.array([[1.0, 1.0], [0.0, 3.0]]))
     assert np.array_equal(ties, [[0.5, 0.5], [0.0, 1.0]])
     assert gradient(lambda b: (-2.0) ** b)(2.0) == 0.0
@@ -359,6 +387,7 @@ def test_derivatives_have_the_precision_of_their_argument(kind):
             np.mean(np.max(hidden, axis=1))
             + np.maximum(np.sum(hidden), 0)
             + np.mean(hidden**2 + np.sqrt(1 + x[0, 0] ** 2))
+            + np.min(np.prod(np.stack([x, np.clip(x, 0, None)]), axis=0)) * np.prod(x[:0])
         )
 
     by_x, by_w = gradient(net)(M.astype(kind), N.astype("f8"))
@@ -559,8 +588,11 @@ def test_a_product_with_the_second_derivatives_of_a_net():
         (lambda x: np.sum(x, where=V > 0, initial=1), (V,), r"numpy.sum with where=..., initial=..."),
         (lambda x: np.mean(x, where=V > 0), (V,), "numpy.mean with where=..."),
         (lambda x: np.max(x, initial=0), (V,), "numpy.max with initial=..."),
+        (lambda x: np.min(x, out=np.zeros(())), (V,), "numpy.min with out=..."),
         (lambda x: np.sum(np.reshape(x, (4, 3), order="F")), (M,), "numpy.reshape with order=.* it takes a, shape"),
+        (lambda x: np.sum(np.ravel(x, "F")), (M,), "numpy.ravel with 2 of its arguments .* it takes a"),
         (lambda x: np.where(x)[0], (V,), "numpy.where with 1 of its arguments .* it takes condition, x, y"),
+        (lambda x: np.sum(np.clip(x, 0, 1, out=np.zeros(3))), (V,), "numpy.clip with out=..."),
     ],
 )
 def test_what_has_no_derivative_is_refused_in_words(f, args, words):
@@ -578,9 +610,12 @@ def test_there_must_be_an_argument(derivative):
     "f",
     [
         lambda x: np.sum(x, axis=2),
+        lambda x: np.prod(x, axis=2),
+        lambda x: np.min(x, axis=(0, 2)),
         lambda x: np.swapaxes(x, 0, 2),
         lambda x: np.concatenate([x, x], axis=2),
         lambda x: np.stack([x, x], axis=3),
+        lambda x: np.squeeze(x, axis=2),
     ],
 )
 def test_an_axis_that_is_not_there_is_numpys_own_error(f):
@@ -616,7 +651,11 @@ OTHERS = {
     "polynomial": lambda np, x: np.sum(x[:, :, None] ** anp.arange(4)),
     "trigonometric": lambda np, x: np.sum(np.sin(x) * np.cos(x[::-1]) + np.tanh(x)),
     "clipped": lambda np, x: np.sum(np.minimum(np.maximum(x, -0.5), 0.5) * x),
+    "clipped by numpy": lambda np, x: np.sum(np.clip(x, -0.5, 0.5) * x),
+    "products": lambda np, x: np.sum(np.prod(x, axis=0) ** 2) + np.prod(x) * np.prod(x, axis=1)[0],
+    "smallest": lambda np, x: np.min(x) ** 3 + np.sum(np.min(x, axis=1) * np.max(x, axis=1)),
     "stacked": lambda np, x: np.sum(np.stack([x[0], x[1] ** 2, x[0] * x[1]], axis=1) @ x.T),
+    "flat": lambda np, x: np.sum(np.ravel(x) ** 2 * np.squeeze(x[None]).flatten()),
     "joined": lambda np, x: np.sum(np.concatenate([x, x**2], axis=1) @ np.concatenate([x, -x], axis=1).T),
     "gathered": lambda np, x: np.sum(x[[0, 1, 1]] * x[np.array([1, 0, 0])]),
     "turned": lambda np, x: np.sum(np.reshape(x, (3, 2)) * np.swapaxes(x, 0, 1) ** 2 @ np.transpose(x.T)),
