@@ -9,8 +9,9 @@ however many: a small multiple of the cost of the function (Baur and Strassen 19
 
 Functions are written with operators and numpy's own functions (`rnla.nn.derivatives`). Derivatives are made of the
 same, so that `gradient` of a `gradient` works. Where a function has no derivative it takes one from a side: |x| at 0
-has 0, and so has maximum(x, 0); of two that are equal, `maximum` and `minimum` take the second; those that share the
-maximum of an array share the derivative; a power has 0 by its exponent where its base is not positive.
+has 0, and so has maximum(x, 0); of two that are equal, `maximum`, `minimum` and `clip` take the second, the bound;
+those that share the maximum or the minimum of an array share the derivative; a power has 0 by its exponent where its
+base is not positive.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import numpy as np
 
 from rnla.errors import RequestError
 from rnla.nn.derivatives import TABLES
-from rnla.nn.tape import Tape, Variable, bare
+from rnla.nn.tape import Tape, Variable, bare, real, whole
 
 
 def gradient(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -31,7 +32,8 @@ def gradient(f: Callable[..., Any]) -> Callable[..., Any]:
     Parameters
     ----------
     f : function of numbers and arrays
-        Written with operators and numpy's functions; its value is one number.
+        Written with operators and numpy's functions; its value is one number, or an array of one entry. Lists and
+        tuples may hold what depends on its arguments where a function of numpy takes an array beside a variable.
 
     Returns
     -------
@@ -41,13 +43,14 @@ def gradient(f: Callable[..., Any]) -> Callable[..., Any]:
     Raises
     ------
     RequestError
-        An argument that is not real, a value of f that is not one number, a function without a derivative here; when
-        the returned function is called.
+        No argument, an argument or a constant that is not real, a value of f that is not one real number, a function
+        without a derivative here; when the returned function is called.
 
     Notes
     -----
     Cost: one run of f and one of its tape backwards, together a small multiple of f alone whatever the number of
-    variables, and the memory of all intermediate values.
+    variables, and the memory of all intermediate values and a copy of each constant array: f may write into those
+    after their use, but not into its arguments.
 
     Examples
     --------
@@ -67,13 +70,14 @@ def value_and_gradient(f: Callable[..., Any]) -> Callable[..., tuple[Any, tuple[
     """The function that gives f and the tuple of its derivatives by all arguments, from one run; see `gradient`."""
 
     def of(*args: Any) -> tuple[Any, tuple[Any, ...]]:
+        if not args:
+            msg = "there is nothing to differentiate by: call the derivative with the arguments of the function"
+            raise RequestError(msg)
         tape = Tape(TABLES)
         variables = [tape.put(_real(x, number), []) for number, x in enumerate(args)]
-        value = f(*variables)
+        value = _one_number(f(*variables))
         if not (isinstance(value, Variable) and value.tape is tape):
-            _one_number(bare(value))
             return value, tuple(_zeros(variable) for variable in variables)
-        _one_number(bare(value))
         found = tape.backwards(value, len(variables))
         return value.value, tuple(
             _zeros(variable) if derivative is None else _own(derivative, variable)
@@ -83,20 +87,26 @@ def value_and_gradient(f: Callable[..., Any]) -> Callable[..., tuple[Any, tuple[
     return of
 
 
-def _one_number(value: Any) -> None:
-    if np.size(value) != 1:
-        msg = f"the function must return one number; this one returns an array of shape {np.shape(value)}: sum it up"
+def _one_number(value: Any) -> Any:
+    """What the function returned, if that is one real number."""
+    found = whole(value) if isinstance(value, np.ndarray) else value
+    inside = bare(found)
+    if not isinstance(inside, bool | int | float | np.generic | np.ndarray):
+        msg = f"the function must return one real number; this one returns a value of type {type(value).__name__}"
         raise RequestError(msg)
+    real(inside, "the value of the function")
+    if np.size(inside) != 1:
+        msg = f"the function must return one number; this one returns an array of shape {np.shape(inside)}: sum it up"
+        raise RequestError(msg)
+    return found
 
 
 def _real(x: Any, number: int) -> Any:
     """An argument in floating point."""
-    if isinstance(x, Variable):
-        return x
-    found = np.asarray(x)
-    if found.dtype.kind not in "buif":
-        msg = f"argument {number} is of type {found.dtype}; derivatives are by real numbers"
-        raise RequestError(msg)
+    given = whole(x)
+    if isinstance(given, Variable):
+        return given
+    found = real(given, f"argument {number}")
     found = found if found.dtype.kind == "f" else found.astype(np.float64)
     return found if found.ndim else found[()]
 

@@ -8,13 +8,14 @@ locally constant (which one of two is larger) is taken from the bare values.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from rnla.errors import RequestError
-from rnla.nn.tape import Derivative, Tables, Variable, applied, bare, shape_of
+from rnla.nn.tape import Derivative, Tables, Variable, applied, bare, shape_of, stacked, whole
 
 
 def _like(derivative: Any, x: Any) -> Any:
@@ -96,40 +97,80 @@ def _widened(x: Any, like: Any, axis: Any) -> Any:
     return np.reshape(x, tuple(1 if i in summed else size for i, size in enumerate(shape)))
 
 
-def _sum(x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
+def _sum(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
     back: Derivative = lambda d, _y, a: _widened(d, a, axis) * np.ones(shape_of(a), bare(a).dtype)  # noqa: E731
-    return applied(lambda a: a.sum(axis=axis, keepdims=keepdims), (back,), (x,))
+    return applied(lambda a: a.sum(axis=axis, keepdims=keepdims), (back,), (a,))
 
 
-def _mean(x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
-    total = _sum(x, axis, keepdims=keepdims)
-    return total / (x.size / max(total.size, 1))
+def _mean(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
+    total = _sum(a, axis, keepdims=keepdims)
+    return total / (a.size / max(total.size, 1))
 
 
-def _max(x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
-    def back(d: Any, y: Any, a: Any) -> Any:
-        equal = (bare(a) == _widened(bare(y), a, axis)).astype(bare(a).dtype)
-        return _widened(d, a, axis) * (equal / equal.sum(axis=axis, keepdims=True))
+def _prod(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
+    """By halves: derivatives are products of the other entries, of zeros too."""
+    shape = shape_of(a)
+    every = tuple(range(len(shape)))
+    axes = every if axis is None or not shape else np.lib.array_utils.normalize_axis_tuple(axis, len(shape))
+    others = tuple(i for i in every if i not in axes)
+    rows = tuple(shape[i] for i in others)
+    left = np.reshape(np.transpose(a, others + axes), (*rows, math.prod(shape[i] for i in axes)))
+    if not left.shape[-1]:
+        left = np.concatenate([left, np.ones((*rows, 1), left.dtype)], axis=-1)
+    while (half := left.shape[-1] // 2) > 0:
+        pairs, rest = left[..., :half] * left[..., half : 2 * half], left[..., 2 * half :]
+        left = np.concatenate([pairs, rest], axis=-1) if rest.size else pairs
+    return np.reshape(left, tuple(1 if i in axes else shape[i] for i in every) if keepdims else rows)
 
-    return applied(lambda a: a.max(axis=axis, keepdims=keepdims), (back,), (x,))
+
+def _extreme(of: Callable[..., Any]) -> Callable[..., Any]:
+    """numpy.max or numpy.min: those that are equal share the derivative."""
+
+    def extreme(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
+        def back(d: Any, y: Any, a: Any) -> Any:
+            equal = (bare(a) == _widened(bare(y), a, axis)).astype(bare(a).dtype)
+            return _widened(d, a, axis) * (equal / equal.sum(axis=axis, keepdims=True))
+
+        return applied(lambda a: of(a, axis=axis, keepdims=keepdims), (back,), (a,))
+
+    return extreme
 
 
-def _reshape(x: Any, shape: Any) -> Any:
-    return applied(lambda a: np.reshape(a, shape), (lambda d, _y, a: np.reshape(d, shape_of(a)),), (x,))
+def _clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:  # noqa: A002
+    least, most = (min if a_min is None else a_min), (max if a_max is None else a_max)
+    a = a if least is None else np.maximum(a, least)
+    return a if most is None else np.minimum(a, most)
 
 
-def _transpose(x: Any, axes: Any = None) -> Any:
-    back = None if axes is None else tuple(np.argsort([axis % x.ndim for axis in axes]))
-    return applied(lambda a: np.transpose(a, axes), (lambda d, _y, _a: np.transpose(d, back),), (x,))
+def _reshaped(a: Any, forward: Callable[[Any], Any]) -> Any:
+    """The same entries in another shape."""
+    return applied(forward, (lambda d, _y, a: np.reshape(d, shape_of(a)),), (a,))
 
 
-def _swapaxes(x: Any, first: int, second: int) -> Any:
-    order = list(range(x.ndim))
-    order[first], order[second] = order[second], order[first]
-    return _transpose(x, tuple(order))
+def _reshape(a: Any, shape: Any) -> Any:
+    return _reshaped(a, lambda a: np.reshape(a, shape))
+
+
+def _ravel(a: Any) -> Any:
+    return _reshape(a, -1)
+
+
+def _squeeze(a: Any, axis: Any = None) -> Any:
+    return _reshaped(a, lambda a: np.squeeze(a, axis))
+
+
+def _transpose(a: Any, axes: Any = None) -> Any:
+    back = None if axes is None else tuple(np.argsort([axis % a.ndim for axis in axes]))
+    return applied(lambda a: np.transpose(a, axes), (lambda d, _y, _a: np.transpose(d, back),), (a,))
+
+
+def _swapaxes(a: Any, axis1: int, axis2: int) -> Any:
+    back: Derivative = lambda d, _y, _a: np.swapaxes(d, axis1, axis2)  # noqa: E731
+    return applied(lambda a: np.swapaxes(a, axis1, axis2), (back,), (a,))
 
 
 def _dot(a: Any, b: Any) -> Any:
+    a, b = whole(a), whole(b)
     if not (shape_of(a) and shape_of(b)):
         return a * b
     if len(shape_of(b)) > 2:
@@ -138,43 +179,50 @@ def _dot(a: Any, b: Any) -> Any:
     return a @ b
 
 
-def _where(condition: Any, a: Any, b: Any) -> Any:
-    chosen = np.asarray(bare(condition), dtype=bool)
+def _where(condition: Any, x: Any, y: Any) -> Any:
+    chosen = np.array(bare(whole(condition)), dtype=bool)
+    x, y = whole(x), whole(y)
+    if not isinstance(x, Variable) and not isinstance(y, Variable):
+        return np.where(chosen, x, y)
     derivatives = _pair(lambda d, _y, _a, _b: d * chosen, lambda d, _y, _a, _b: d * ~chosen)
-    if not isinstance(a, Variable) and not isinstance(b, Variable):
-        return np.where(chosen, a, b)
-    return applied(lambda x, y: np.where(chosen, x, y), derivatives, (a, b))
+    return applied(lambda a, b: np.where(chosen, a, b), derivatives, (x, y))
 
 
-def _concatenated(parts: Sequence[Any], axis: int = 0) -> Any:
-    parts = list(parts)
-    sizes = [shape_of(part)[axis] for part in parts]
-    edges = [0, *itertools.accumulate(sizes)]
+def _concatenated(arrays: Sequence[Any], axis: int | None = 0) -> Any:
+    parts = [whole(part) for part in arrays]
+    if axis is None:
+        parts, axis = [np.reshape(part, -1) for part in parts], 0
+    if not all(shape_of(part) for part in parts):
+        msg = "numpy.concatenate joins arrays, not numbers: write np.stack([x, y]), or axis=None"
+        raise RequestError(msg)
+    axis = np.lib.array_utils.normalize_axis_index(axis, len(shape_of(parts[0])))
+    edges = [0, *itertools.accumulate(shape_of(part)[axis] for part in parts)]
 
     def back(start: int, stop: int) -> Derivative:
-        def pull(d: Any, _y: Any, *_parts: Any) -> Any:
-            index = [slice(None)] * d.ndim
-            index[axis] = slice(start, stop)
-            return d[tuple(index)]
-
-        return pull
+        return lambda d, _y, *_parts: d[(slice(None),) * axis + (slice(start, stop),)]
 
     derivatives = [back(start, stop) for start, stop in itertools.pairwise(edges)]
-    return applied(lambda *arrays: np.concatenate(arrays, axis=axis), derivatives, parts)
+    return applied(lambda *values: np.concatenate(values, axis=axis), derivatives, parts)
 
 
 _FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.sum: _sum,
     np.mean: _mean,
-    np.max: _max,
+    np.prod: _prod,
+    np.max: _extreme(np.max),
+    np.min: _extreme(np.min),
+    np.clip: _clip,
     np.reshape: _reshape,
+    np.ravel: _ravel,
+    np.squeeze: _squeeze,
     np.transpose: _transpose,
     np.swapaxes: _swapaxes,
     np.where: _where,
     np.concatenate: _concatenated,
+    np.stack: stacked,
     np.dot: _dot,
     np.shape: shape_of,
-    np.ndim: lambda x: x.ndim,
-    np.size: lambda x: x.size,
+    np.ndim: lambda a: a.ndim,
+    np.size: lambda a: a.size,
 }
 TABLES = Tables(_UFUNCS, _FUNCTIONS, _FLAT)
