@@ -7,7 +7,6 @@ more they take steps of their own, and the round goes on from the mean of where 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,7 +15,7 @@ import numpy as np
 from rnla.algorithms.steps import Rule, step
 from rnla.arrays import Array
 from rnla.errors import IntegrityError
-from rnla.kernels.layers import Layer, Room, backward, decided, forward, layers, loss_and_slopes
+from rnla.kernels.layers import Layer, Room, backward, blank_loss, decided, forward, layers, loss_and_slopes
 from rnla.sweeps.minibatches import Batch, Samples, feed_of
 
 
@@ -95,13 +94,6 @@ def refuse_changed(samples: Samples, batch: Batch) -> None:
         raise IntegrityError(msg)
 
 
-def blank(loss: str, y: Array, outputs: int) -> float:
-    """Sum of the losses where all outputs are zero."""
-    if loss == "square":
-        return 0.5 * float(np.vdot(y, y))
-    return len(y) * (math.log(outputs) if loss == "cross-entropy" else 1.0)
-
-
 class Stepping:
     """The gradient of the mean loss of a batch at x, and sums over all batches."""
 
@@ -124,7 +116,7 @@ class Stepping:
         total = float(losses.sum())
         self.first = self.first if self.samples else total / len(X)
         self.samples, self.loss = self.samples + len(X), self.loss + total
-        self.blank += blank(self.common.loss, y, Z.shape[1])
+        self.blank += blank_loss(self.common.loss, y, Z.shape[1])
         self.lost = not np.isfinite(total)
         if self.common.loss != "square":
             self.right += int((decided(self.common.loss, Z) == y).sum())

@@ -16,6 +16,7 @@ from rnla.algorithms.targets import strips, targets_of
 from rnla.algorithms.training import HeldOut
 from rnla.arrays import Array, DType
 from rnla.errors import RequestError
+from rnla.kernels.layers import blank_loss
 from rnla.streams import TILE_ROWS, uniform_rows
 from rnla.sweeps.copies import Copy, Copying, chunk_rows, copy, parts, worth_copying
 from rnla.sweeps.matrix import Matrix
@@ -107,7 +108,7 @@ def prepared(
     refuse_widths(network, n, y, m, loss)
     order = Order(m, A.source.dtype.itemsize * n, regime.seed, regime.sampling, held, regime.lanes)
     targets = laid_out(targets_of(y), "targets", A, order, regime.epochs, rooms.y)
-    known = checked_targets(targets, loss, outputs, network.dtype, held)
+    known, blank = checked_targets(targets, loss, outputs, network.dtype, held)
     _count(A, touched_bytes(targets, slice(0, m)))
     wanted: tuple[Product, ...] = (Rows(held),) if held.size else (SumOfSquares(),)
     settled, (lines, *_) = settled_with(view, *wanted)
@@ -121,6 +122,7 @@ def prepared(
         network.dtype,
         targets,
         classes,
+        blank,
         order,
         view.dtype,
         regime.epochs,
@@ -168,13 +170,18 @@ def refuse_widths(network: Network, n: int, y: Matrix, m: int, loss: str) -> Non
         raise RequestError(msg)
 
 
-def checked_targets(source: Source, loss: str, outputs: int, dtype: DType, held: Array) -> Array:
-    """Those of rows `held`, (v, c); or an error that names the first target that the loss cannot take. One read."""
-    kept = [np.zeros((0, source.shape[1]), source.dtype)]
+def checked_targets(source: Source, loss: str, outputs: int, dtype: DType, held: Array) -> tuple[Array, float]:
+    """Those of rows `held`, (v, c), and the mean loss where all outputs are zero; one read.
+
+    An error names the first target that the loss cannot take.
+    """
+    kept, total = [np.zeros((0, source.shape[1]), source.dtype)], 0.0
     for rows, found in strips(source):
         kept.append(found[held[(held >= rows.start) & (held < rows.stop)] - rows.start])
         if loss == "square":
             refuse_far(found, rows, dtype)
+        total += blank_loss(loss, found, outputs)
+        if loss == "square":
             continue
         values = found[:, 0]
         signs = loss == "hinge" and outputs == 1
@@ -191,7 +198,7 @@ def checked_targets(source: Source, loss: str, outputs: int, dtype: DType, held:
                 f"output{'s' * (outputs > 1)} takes {allowed}; {cure}"
             )
             raise RequestError(msg)
-    return np.concatenate(kept)
+    return np.concatenate(kept), total / source.shape[0]
 
 
 def refuse_far(found: Array, rows: slice, dtype: DType) -> None:

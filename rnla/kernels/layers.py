@@ -13,6 +13,7 @@ and no array is made but the D of each layer.
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -185,3 +186,10 @@ def checked_widths(given: Any) -> tuple[int, ...]:
         msg = f"widths={given!r} must be at least two integers, each 1 or more: inputs, hidden layers, outputs"
         raise RequestError(msg)
     return found
+
+
+def blank_loss(loss: str, y: Array, outputs: int) -> float:
+    """Sum of the losses of samples where all outputs are zero."""
+    if loss == "square":
+        return 0.5 * float(np.square(y, dtype=np.float64).sum())
+    return len(y) * (math.log(outputs) if loss == "cross-entropy" else 1.0)

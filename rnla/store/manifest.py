@@ -27,7 +27,7 @@ from rnla.store.manifest_file import (
     joint_digest,
     loaded_manifest,
 )
-from rnla.store.places import Found, FoundSparse, found_matrix
+from rnla.store.places import Found, FoundSparse, found_array
 from rnla.store.writing import writing_errors
 
 __all__ = ["MANIFEST_KEY", "Manifest", "Manifests", "Verification", "fingerprint", "verify"]
@@ -84,7 +84,7 @@ def fingerprint(
     >>> fingerprint(z).sizes.shape
     (2, 1)
     """
-    found = found_matrix(place)
+    found = found_array(place)
     arrays = found.parts if isinstance(found, FoundSparse) else (found,)
     told = _together(arrays, progress)
     manifests = [
@@ -136,7 +136,7 @@ def _shifted(progress: Progress, before: int, total: int, done: int, _of: int) -
 
 def verify(place: Any, *, threads: int = THREADS, progress: Progress | None = None) -> Verification:
     """Compare every chunk with the manifest; without one, read every chunk strictly."""
-    found = found_matrix(place)
+    found = found_array(place)
     if not isinstance(found, FoundSparse):
         return _verify(found, threads=threads, progress=progress)
     told = _together(found.parts, progress)

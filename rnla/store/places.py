@@ -101,8 +101,8 @@ def _in_folder(path: Path) -> Objects:
     return LocalObjects(str(path))
 
 
-def found_matrix(place: Any) -> Found | FoundSparse:
-    """The matrix at a place, or a sentence that says what is there instead."""
+def found_matrix(place: Any, *, columns: bool = False) -> Found | FoundSparse:
+    """The matrix at a place (with `columns` also an array of one dimension), or a sentence that says what is there."""
     objects = objects_at(place)
     raw = _array_metadata(objects)
     if raw is None:
@@ -111,9 +111,14 @@ def found_matrix(place: Any) -> Found | FoundSparse:
             raise _not_an_array(objects)
         return _found_sparse(objects, sparse)
     metadata = _parsed(raw, objects.url)
-    if isinstance(metadata.get("shape"), list):
+    if isinstance(metadata.get("shape"), list) and not (columns and len(metadata["shape"]) == 1):
         matrix_shape(metadata["shape"], objects.url)
     return _found(objects, raw)
+
+
+def found_array(place: Any) -> Found | FoundSparse:
+    """The matrix at a place, or the array of one dimension, such as targets: it is one column."""
+    return found_matrix(place, columns=True)
 
 
 def found_dense(place: Any, purpose: str) -> Found:

@@ -44,6 +44,7 @@ class Samples:
     dtype: DType
     y: Source
     classes: tuple[int, int] | None  # least and largest label; None: y is numbers
+    blank: float  # mean loss of a network that is zero everywhere
     order: Order
     working: DType  # in which rows are centred and scaled, no coarser than they are stored
     epochs: int  # after which nothing is read ahead

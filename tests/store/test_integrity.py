@@ -11,6 +11,7 @@ import zarr
 from zarr.storage import WrapperStore
 
 from rnla.errors import IntegrityError, OutputError
+from rnla.opening import open_column
 from rnla.store.chunks import Chunks
 from rnla.store.manifest import MANIFEST_KEY, fingerprint, verify
 from rnla.store.places import found_matrix
@@ -325,3 +326,18 @@ def test_manifests_of_a_million_chunks_are_arrays(tmp_path):
     assert loaded_manifest(found.objects, found.layout).digest == manifest.digest
     assert (tmp_path / MANIFEST_KEY).stat().st_size < 13e6
     assert isinstance(open_stored(z).reader, Chunks)
+
+
+def test_an_array_of_one_dimension_is_fingerprinted_too(tmp_path):
+    labels = np.arange(50)
+    zarr.create_array(str(tmp_path / "y"), data=labels, chunks=(10,), compressors=None)
+    manifest = fingerprint(tmp_path / "y")
+    assert manifest.sizes.shape == (5, 1)
+    assert verify(tmp_path / "y").sound
+    column = open_column(tmp_path / "y").source
+    assert column.verified
+    assert np.array_equal(column.read(slice(0, 50), slice(0, 1))[:, 0], labels)
+    (tmp_path / "y" / "c" / "2").write_bytes(labels[:10].tobytes())
+    assert not verify(tmp_path / "y").sound
+    with pytest.raises(IntegrityError, match="chunk"):
+        column.read(slice(20, 30), slice(0, 1))

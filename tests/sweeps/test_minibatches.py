@@ -72,6 +72,7 @@ def samples(X, *, y=None, transform=None, dtype="f8", labels=True, seed=1, sampl
         np.dtype(dtype),
         y.source,
         (0, ROWS - 1) if labels else None,
+        1.0,
         order,
         working=np.result_type(dtype, X.dtype),
         epochs=100,

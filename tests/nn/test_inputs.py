@@ -1,0 +1,202 @@
+"""What stands at the doors of training: types, sizes, places, other trainings beside it, data that changes under it."""
+
+import threading
+
+import numpy as np
+import pytest
+import zarr
+
+import rnla
+import rnla.sweeps.orders
+from rnla.errors import IntegrityError, NonFiniteError, RequestError, UnsupportedError
+from rnla.store.manifest import fingerprint
+from tests.faults import FaultSource, watched
+
+N, CLASSES = 9, 3
+
+
+def data(m=500, seed=0):
+    """Points in three classes."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((m, N))
+    return X, (X[:, 0] * X[:, 1] > 0).astype(int) + (X[:, 2] > 0.8)
+
+
+def fitted(X, y, *, outputs=CLASSES, dtype="float32", **options):
+    network = rnla.nn.Network((N, 16, outputs), dtype=dtype, seed=5)
+    return rnla.nn.train(network, X, y, **({"epochs": 3, "batch": 20, "seed": 1} | options))
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(rnla.sweeps.orders, "BLOCK_BYTES", 32 * 8 * N)
+    monkeypatch.setattr(rnla.sweeps.orders, "BUFFER_BLOCKS", 4)
+
+
+@pytest.mark.parametrize("held", [0, 0.2])
+@pytest.mark.parametrize(("offset", "scale"), [(1e8, 1.0), (0.0, 1e-46), (0.0, 1e40), (-1e12, 1e3)])
+def test_samples_are_centred_and_scaled_before_they_are_rounded(offset, scale, held):
+    X, y = data()
+    moved = offset + scale * X
+    exact = (moved - moved.mean(axis=0)) / moved.std(axis=0)
+    expected = fitted(exact.astype("f4"), y, validation=held)
+    found = fitted(rnla.open(moved).centred().scaled(), y, validation=held)
+    assert found.network.parameters == pytest.approx(expected.network.parameters, abs=2e-3)
+    assert found.certificate.accuracy == pytest.approx(expected.certificate.accuracy, abs=0.01)
+    values = np.asarray(rnla.nn.predict(found, moved))
+    assert values == pytest.approx(found.network(exact.astype("f4")), abs=1e-4)
+
+
+def test_samples_out_of_the_range_of_the_network_are_refused():
+    X, y = data()
+    with pytest.raises(NonFiniteError, match="out of the range of float32: centre and scale"):
+        fitted(X * 1e40, y)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_trainings_side_by_side_do_not_disturb_each_other():
+    X, y = data()
+    expected = [fitted(X, y, seed=seed).network.parameters.tobytes() for seed in range(4)]
+    found, gate = [None] * 4, threading.Barrier(4)
+
+    def run(seed):
+        gate.wait()
+        found[seed] = fitted(X, y, seed=seed).network.parameters.tobytes()
+
+    threads = [threading.Thread(target=run, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == expected
+
+
+def test_descent_that_began_near_the_solution_does_not_diverge_by_one_target():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((2000, N))
+    y = np.zeros(2000)
+    y[700] = 1.0
+    start = rnla.nn.Network((N, 1), dtype="float64").with_parameters(np.full(N + 1, 1e-9))
+    found = rnla.nn.train(start, X, y, loss="square", learning_rate=1e-3, batch=1, local_steps=1, epochs=1)
+    assert np.isfinite(found.network.parameters).all()
+
+
+class Later(FaultSource):
+    """A source whose reads, after so many, give something else."""
+
+    def read(self, rows, columns, scratch=None):
+        index = self._logged(rows, columns)
+        found = np.array(self.inner.read(rows, columns))
+        if index >= self.faults[0]:
+            found[0, 0] = self.faults[1]
+        return found
+
+
+def changed(opened, log, after, to):
+    """A matrix whose entries change after so many reads."""
+    return rnla.open(opened).__class__(Later(rnla.open(opened).source, str(log), (after, to)))
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_samples_that_become_nan_are_told_from_descent_that_diverges(tmp_path):
+    X, y = data()
+    with pytest.raises(IntegrityError, match="NaN or infinite, and all were finite in the first"):
+        fitted(changed(X, tmp_path / "log", 20, np.nan), y, epochs=5)
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("label", [CLASSES, -1])
+def test_labels_that_change_out_of_range_are_told(tmp_path, label):
+    X, y = data()
+    with pytest.raises(IntegrityError, match="in the first read: they were changed"):
+        fitted(X, changed(y[:, None], tmp_path / "log", 10, label), epochs=5)
+
+
+def test_a_fingerprint_tells_values_that_change_while_training(tmp_path, monkeypatch):
+    monkeypatch.setattr(rnla.sweeps.orders, "BLOCK_BYTES", 32 * 8 * N)
+    monkeypatch.setattr(rnla.sweeps.orders, "BUFFER_BLOCKS", 4)
+    X, y = data()
+    zarr.create_array(str(tmp_path / "X"), data=X, chunks=(32, N), compressors=None)
+    fingerprint(tmp_path / "X")
+    opened = rnla.open(tmp_path / "X")
+
+    class Touch:
+        """Writes a chunk anew, after the first epoch."""
+
+        def __init__(self):
+            self.done = False
+
+        def __call__(self, text):
+            if not self.done and text.startswith("epoch 2"):
+                (tmp_path / "X" / "c" / "3" / "0").write_bytes(X[:32].tobytes())
+                self.done = True
+
+    from rnla.algorithms import training
+
+    told = Touch()
+    before = training.Descent._told
+    monkeypatch.setattr(training.Descent, "_told", lambda self, state: (told(text := before(self, state)), text)[1])
+    with pytest.raises(IntegrityError, match="chunk"):
+        fitted(opened, y, epochs=20)
+    assert told.done
+
+
+BAD = {
+    "patience that looks at nothing": (lambda X, y: fitted(X, y, patience=3, validation=0), RequestError, "patience=3"),
+    "an outer step of one replica": (lambda X, y: fitted(X, y, outer_momentum=0.5), RequestError, "replicas=1"),
+    "an outer step of gradients": (
+        lambda X, y: fitted(X, y, outer_rate=0.7, replicas=2, local_steps=1), RequestError, "local_steps=1",
+    ),
+    "an outer step of words": (
+        lambda X, y: fitted(X, y, outer_momentum="a", replicas=2, local_steps=2), RequestError, "outer_momentum='a'",
+    ),
+    "targets as a view": (
+        lambda X, y: fitted(X, rnla.open(y[:, None] * 1.0).centred(), loss="square", outputs=1),
+        RequestError, "this is a view",
+    ),
+    "complex labels": (lambda X, y: fitted(X, y * 1j), UnsupportedError, "complex"),
+    "targets that cannot be squared": (
+        lambda X, y: fitted(X, np.where(np.arange(len(y)) == 5, 1e300, 1.0), loss="square", outputs=1),
+        RequestError, "target 5 .* float32",
+    ),
+    "more held out than is kept": (
+        lambda X, y: fitted(np.broadcast_to(X[:1], (20_000_000, N)), y, validation=3_000_000), RequestError, "at most",
+    ),
+    "no rows": (lambda X, y: fitted(X[:0], y[:0]), RequestError, "no rows"),
+    "labels of the other hinge": (lambda X, y: fitted(X, 2 * y - 1, loss="hinge"), RequestError, "take one output"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_cannot_be_right_is_refused(case):
+    action, kind, words = BAD[case]
+    with pytest.raises(kind, match=words):
+        action(*data())
+
+
+@pytest.mark.parametrize("place", ["", "1"])
+def test_nan_in_a_target_of_a_regressor_is_located(tmp_path, place):
+    X, _ = data()
+    y = np.ones(500)
+    y[43] = np.nan
+    zarr.create_array(str(tmp_path / "X"), data=X)
+    zarr.create_array(str(tmp_path / "y"), data=y)
+    with pytest.raises(NonFiniteError, match="target 43"):
+        rnla.nn.Regressor().fit(str(tmp_path / "X"), str(tmp_path / "y"))
+
+
+@pytest.mark.parametrize("size", [1e160, 1e-170, 1e-300])
+def test_a_regressor_learns_targets_of_any_size(size):
+    X, _ = data()
+    y = X @ np.arange(1.0, N + 1)
+    plain = rnla.nn.Regressor(hidden=(8,), epochs=10, learning_rate=0.02, batch=20).fit(X, y).predict(X)
+    found = rnla.nn.Regressor(hidden=(8,), epochs=10, learning_rate=0.02, batch=20).fit(X, y * size).predict(X)
+    assert found / size == pytest.approx(plain, rel=1e-3, abs=1e-3)
+
+
+def test_reads_of_training_are_those_of_a_watched_store(tmp_path):
+    X, y = data()
+    A = watched(rnla.open(X), tmp_path / "log")
+    found = fitted(A, y, epochs=4)
+    assert found.cost.bytes_read == 2 * X.nbytes + 2 * y.nbytes
+    assert found.cost.passes == 2
