@@ -120,7 +120,9 @@ def run(A: Matrix, config: TrainConfig, place: Place) -> Delivered:
     start, asked = network(X, config), regime(X, config)
     left_out = held_rows(*X.shape, start.dtype.itemsize, config.validation, config.seed)
     made = prepared(X, place.others["labels"], start, asked, left_out, Rooms(place.workspace, place.workspace))
-    found = trained(Descent(start, made.samples, made.held_out, asked, X, say=place.note), place.checkpoints)
+    found = trained(
+        Descent(start, made.samples, made.held_out, asked, X, say=place.note, check=place.check), place.checkpoints
+    )
     return Delivered(network_arrays(found, made, config.loss), certificate_of(found, made), config.optimizer)
 
 

@@ -92,6 +92,7 @@ class Descent:
     A: Matrix
     tell: Callable[[Array, Array], None] = lambda _row, _parameters: None  # after each epoch: its row, where it ended
     say: Callable[[str], None] = lambda _text: None  # after each round: where it is
+    check: Callable[[], None] = lambda: None  # after each round: an error if the data is no more what it was
     taken: int = field(default=0, init=False)
     started: float = field(default_factory=perf_counter, init=False)
 
@@ -140,6 +141,7 @@ class Descent:
         self._refuse_divergence(state, shifts, sum(found.loss for found in shifts) / count, outset)
         state = self._joined(state, shifts)._replace(sweeps=state.sweeps + 1, round=state.round + 1, outset=outset)
         self.say(self._told(state))
+        self.check()
         return self._over(state) if last else state
 
     def _told(self, state: State) -> str:

@@ -38,6 +38,7 @@ class Place:
     checkpoints: Checkpoints
     others: Mapping[str, Matrix] = field(default_factory=dict)  # by the names that the pipeline gives them
     note: Callable[[str], None] = lambda _text: None  # tells whoever watches where the work is
+    check: Callable[[], None] = lambda: None  # IntegrityError when what is read was changed; for long runs to ask often
 
 
 @dataclass(frozen=True)

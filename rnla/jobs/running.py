@@ -33,6 +33,7 @@ from rnla.sweeps.matrix import Matrix, Meter
 from rnla.sweeps.runners import current
 from rnla.sweeps.source import Grid, Tall
 
+SELDOM = 50  # times what it takes to look whether the input is what it was, between two looks
 CURE = (
     "Use workers with more memory or fewer threads, fewer columns (smaller k, oversample or passes), or rechunk the "
     "store to row panels: rnla rechunk"
@@ -225,6 +226,22 @@ class Work:
         }
 
 
+class Check:
+    """Looks whether what a job reads is what it was when the job began, and takes a fiftieth of the time at most."""
+
+    def __init__(self, work: Work) -> None:
+        self.work, self.due = work, 0.0
+
+    def __call__(self) -> None:
+        """Look, when it is time."""
+        began = perf_counter()
+        if began < self.due:
+            return
+        self.work.seen()
+        ended = perf_counter()
+        self.due = ended + SELDOM * (ended - began)
+
+
 def _without_change(identity: Mapping[str, Any]) -> dict[str, Any]:
     return {fact: value for fact, value in identity.items() if fact != CHANGE}
 
@@ -238,7 +255,9 @@ def _worked(work: Work, folder: JobFolder, watcher: Observer, *, overwrite: bool
         talls = (folder.group, folder.scratch)
         checkpoints = FileCheckpoints(folder.state, work.data, watcher.swept, A.meter, clock, talls=talls)
         resumed = checkpoints.sweeps()
-        place = Place(JobWorkspace(writer, Scratch(str(folder.scratch))), checkpoints, work.others, watcher.noted)
+        place = Place(
+            JobWorkspace(writer, Scratch(str(folder.scratch))), checkpoints, work.others, watcher.noted, Check(work)
+        )
         delivered = chosen.run(A, work.config, place)
         for name, (array, dimensions) in delivered.arrays.items():
             writer.set(name, array, named(dimensions, A.labels))

@@ -1,6 +1,7 @@
 """A job from end to end: the published answer against numpy, what its record says, what it read, and its second run."""
 
 import json
+import os
 import re
 import shutil
 from datetime import datetime
@@ -13,6 +14,7 @@ import xarray
 from distributed import Client
 
 import rnla
+import rnla.jobs.running
 import rnla.store.manifest
 from rnla.algorithms.studies import Study
 from rnla.errors import IntegrityError
@@ -347,6 +349,28 @@ def test_training_tells_its_epoch_loss_speed_and_time_left(store, tmp_path):
         assert re.fullmatch(rf"epoch {1 + number // 2} of 2, loss [\d.e-]+, [\d,]+ samples/s, \d+:\d\d left", text), (
             text
         )
+
+
+class Touching(Notes):
+    """Writes a chunk of a store anew, as it is, in the second epoch."""
+
+    def __init__(self, chunk):
+        super().__init__()
+        self.chunk, self.bytes = chunk, chunk.read_bytes()
+
+    def noted(self, text):
+        super().noted(text)
+        if text.startswith("epoch 2"):
+            os.utime(self.chunk, ns=(1, 1))
+
+
+def test_training_stops_soon_when_its_store_is_written_to(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(rnla.jobs.running, "SELDOM", 0)
+    notes = Touching(next(path for path in sorted(store.path.rglob("c/**/*")) if path.is_file()))
+    options = {"label_column": 2, "outputs": 1, "loss": "square", "epochs": 50, "local_steps": 12}
+    with pytest.raises(IntegrityError, match="was written to while this job read it"):
+        Job("train", str(store.path), str(tmp_path / "out"), options).run(notes)
+    assert len([note for note in notes.order if isinstance(note, str) and note.startswith("epoch")]) == 3
 
 
 CASES = {
