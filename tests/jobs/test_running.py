@@ -169,8 +169,11 @@ def trained_like(job, A):
     given = {"patience": None, "epochs": 15} | dict(job.options)
     at, hidden = given.pop("label_column"), [int(width) for width in given.pop("hidden", "64").split(",")]
     y, X = np.asarray(A.subset(columns=[at]).to_dask()), A.subset(columns=np.delete(np.arange(A.shape[1]), at))
-    X = X.centred().scaled().weighted(columns=np.full(X.shape[1], min(1.0, 8 / np.sqrt(X.shape[1]))))
-    return rnla.nn.train(rnla.nn.Network((X.shape[1], *hidden, given.pop("outputs"))), X, y, **given)
+    network = rnla.nn.Network((X.shape[1], *hidden, given.pop("outputs")))
+    found = rnla.nn.train(network, X, y, standardise=True, **given)
+    view = X.centred().scaled().weighted(columns=np.full(X.shape[1], min(1.0, 8 / np.sqrt(X.shape[1]))))
+    assert np.array_equal(rnla.nn.train(network, view, y, **given).network.parameters, found.network.parameters)
+    return found
 
 
 def returned(job):
