@@ -51,7 +51,9 @@ class TrainConfig:
     averaging: bool = field(default=False, metadata={"help": "mean of the parameters over the second half"})
     outer_momentum: float = field(default=0.0, metadata={"help": "of the step towards the replicas' mean"})
     outer_rate: float = field(default=1.0, metadata={"help": "of the same"})
-    standardise: bool = field(default=True, metadata={"help": "centre and scale columns, for samples of a mean length of 8 at most"})
+    standardise: bool = field(
+        default=True, metadata={"help": "centre and scale columns, for samples of a mean length of 8 at most"}
+    )
     precision: Literal["float32", "float64"] = field(default="float32", metadata={"help": "of the network"})
     seed: int = field(default=0, metadata={"help": "of initial weights, of the order, of what is held out"})
     missing: Literal["error", "mask", "impute-mean"] = field(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from rnla.algorithms.forecasts import MARGIN_BYTES, Machine, sweep_bytes
 from rnla.algorithms.network import Network, seen_by
 from rnla.algorithms.planning import Plan
 from rnla.algorithms.regime import FLOPS, Regime, step_seconds
-from rnla.algorithms.samples import stored_bytes
+from rnla.algorithms.samples import row_bytes, stored_bytes
 from rnla.algorithms.targets import STRIP_ENTRIES
 from rnla.algorithms.training import COLUMNS, EVALUATED_ROWS
 from rnla.arrays import DType
@@ -20,7 +21,7 @@ from rnla.sweeps.copies import chunk_rows, epoch_bytes, parts, pieces, spans, wo
 from rnla.sweeps.matrix import Matrix
 from rnla.sweeps.minibatches import READERS
 from rnla.sweeps.orders import Order
-from rnla.sweeps.source import Source, touched_bytes
+from rnla.sweeps.source import Source, holds_sparse, touched_bytes
 
 SCHEDULING = (0.03, 0.08)  # seconds of a task's round trip through Dask's scheduler
 WASTED = 1.2  # reads of an epoch above which chunks of other rows are worth while
@@ -53,7 +54,7 @@ def plan_training(
     item, p = dtype.itemsize, parameter_count(widths)
     here = min(regime.replicas, machine.threads)  # replicas at work in one process
     buffers = 1 if order.shared else min(regime.held, order.buffers) * regime.lanes
-    filled = buffers * order.buffer_rows * (order.row_bytes + 8 * max(1, widths[-1]))
+    filled = buffers * (buffer_bytes(A, order) + 8 * order.buffer_rows * max(1, widths[-1]))
     blocks = sum(blocks_bytes(source, A.source, order) for source in sources if source not in copied)
     blocks += 4 * READERS * order.block_rows * (order.row_bytes if A.source in copied else 8)
     looks = max([strip_bytes(y.source), *(copying_bytes(source, order, machine.threads) for source in copied)])
@@ -106,14 +107,24 @@ def plan_training(
 
 def order_of(A: Matrix, lanes: int = 1) -> Order:
     """How large blocks and buffers are; which rows they hold does not matter here."""
-    return Order(A.shape[0], A.source.dtype.itemsize * A.shape[1], 0, "permutation", np.zeros(0, np.int64), lanes)
+    return Order(A.shape[0], row_bytes(A), 0, "permutation", np.zeros(0, np.int64), lanes)
+
+
+def buffer_bytes(A: Matrix, order: Order) -> int:
+    """Memory of a full buffer's rows; of a sparse matrix where rows hold most, but no more than all of it."""
+    cut = getattr(A.source, "cut", None)
+    if cut is None:
+        return order.buffer_rows * order.row_bytes
+    heights = [b - a for a, b in itertools.pairwise(cut.edges)]
+    densest = int(cut.panel_bytes) // max(1, min(heights[:-1] or heights))
+    return int(min(cut.bytes, order.buffer_rows * max(order.row_bytes, densest)) + 8 * order.buffer_rows)
 
 
 def blocks_bytes(source: Source, X: Source, order: Order) -> int:
     """Memory of what is being read into a buffer: rows, and chunks as they are stored and decoded."""
     (rows, *_) = spans(X, order, [0])
-    own = source.dtype.itemsize * source.shape[1] * (rows.stop - rows.start)
     decoded = touched_bytes(source, rows)
+    own = decoded if holds_sparse(source) else source.dtype.itemsize * source.shape[1] * (rows.stop - rows.start)
     return READERS * int(2 * own + int(getattr(source, "transient_bytes", 0)) + (decoded if decoded > own else 0))
 
 
@@ -194,7 +205,7 @@ def plan_study(given: Given, runs: int, epochs: int, steps: int, machine: Machin
     sweeps = (1 + means) * A.geometry.reads + (A.geometry.reads if runs else 0)
     of_epoch = epoch_bytes(A.source, A.source, order) + epoch_bytes(y.source, A.source, order)
     bytes_read = sweeps * stored_bytes(A) + (runs * of_run * of_epoch + stored_bytes(y) if runs else 0)
-    buffers = min(2, order.buffers) * order.buffer_rows * (order.row_bytes + 16) if runs else 0
+    buffers = min(2, order.buffers) * (buffer_bytes(A, order) + 16 * order.buffer_rows) if runs else 0
     blocks = blocks_bytes(A.source, A.source, order)
     sweep = sweep_bytes(A.astype(np.float64), machine.threads, joined=n, rowwise=0, copies=3) + 5 * 8 * n * n
     sampling = buffers + blocks + 24 * order.buffer_rows

@@ -30,6 +30,7 @@ from rnla.sweeps.spans import Tally
 from rnla.sweeps.tasks import mapped
 
 MOST_HELD_BYTES = 64 << 20  # of samples held out, in memory
+COLUMN_BYTES = 4  # of the column of a stored element
 LENGTH = 8.0  # mean length of a standardised sample, at most: a learning rate of 0.1 then fits
 STRIP_ROWS = 64 * TILE_ROWS  # targets that are looked at at once
 
@@ -106,7 +107,7 @@ def prepared(
         msg = "samples of a view whose rows are weighted or centred: take X itself, its columns centred and scaled"
         raise RequestError(msg)
     refuse_widths(network, n, y, m, loss)
-    order = Order(m, A.source.dtype.itemsize * n, regime.seed, regime.sampling, held, regime.lanes)
+    order = Order(m, row_bytes(A), regime.seed, regime.sampling, held, regime.lanes)
     targets = laid_out(targets_of(y), "targets", A, order, regime.epochs, rooms.y)
     known, blank = checked_targets(targets, loss, outputs, network.dtype, held)
     _count(A, touched_bytes(targets, slice(0, m)))
@@ -212,6 +213,14 @@ def refuse_far(found: Array, rows: slice, dtype: DType) -> None:
             f"range of {dtype}: scale the targets (rnla.nn.Regressor does), or take a network in float64"
         )
         raise RequestError(msg)
+
+
+def row_bytes(A: Matrix) -> int:
+    """Bytes of a row, by which blocks are cut: of a sparse matrix what elements and their columns take on average."""
+    m, n = A.shape
+    cut = getattr(A.source, "cut", None)
+    itemsize = int(A.source.dtype.itemsize)
+    return itemsize * n if cut is None else max(1, int(cut.nonzeros) * (itemsize + COLUMN_BYTES) // max(1, m))
 
 
 def stored_bytes(A: Matrix) -> int:

@@ -4,6 +4,7 @@ import threading
 
 import numpy as np
 import pytest
+import scipy.sparse
 import zarr
 
 import rnla
@@ -200,3 +201,15 @@ def test_reads_of_training_are_those_of_a_watched_store(tmp_path):
     found = fitted(A, y, epochs=4)
     assert found.cost.bytes_read == 2 * X.nbytes + 2 * y.nbytes
     assert found.cost.passes == 2
+
+
+def test_wide_sparse_rows_are_shuffled_by_what_they_take():
+    rng = np.random.default_rng(0)
+    S = scipy.sparse.random_array((3000, 100_000), density=1e-4, rng=rng, format="csr", dtype=np.float32)
+    order = rnla.sweeps.orders.Order(
+        3000, rnla.algorithms.samples.row_bytes(rnla.open(S)), 0, "permutation", np.zeros(0, int)
+    )
+    assert order.row_bytes == S.nnz * 8 // 3000
+    assert order.shared  # as dense rows, 32 blocks would hold 320 of them
+    found = rnla.nn.train(rnla.nn.Network((100_000, 4, 2)), S, rng.integers(0, 2, 3000), epochs=1)
+    assert found.cost.passes == pytest.approx(2, abs=0.01)
