@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from rnla.algorithms.delivery_training import trained_of
 from rnla.algorithms.network import Network, predicted
 from rnla.algorithms.regime import checked_regime
@@ -182,15 +184,17 @@ def predict(network: Network | Trained, X: Any) -> Any:
     >>> rnla.nn.predict(rnla.nn.Network((3, 5, 2)), numpy.zeros((4, 3))).shape
     (4, 2)
     """
+    net = network.network if isinstance(network, Trained) else network
+    refuse_other(net)
     A: Matrix = ready(X)
-    if isinstance(network, Trained):
-        A, network = network.view(A), network.network
-    refuse_other(network)
-    if A.shape[1] != network.widths[0]:
-        msg = f"the network takes {network.widths[0]} inputs and X has {A.shape[1]} columns"
+    if A.shape[1] != net.widths[0]:
+        msg = f"the network takes {net.widths[0]} inputs and X has {A.shape[1]} columns"
         raise RequestError(msg)
-    room = desk(A, value_bytes=A.shape[0] * network.widths[-1] * network.dtype.itemsize)
-    return dasked(room.lazy(predicted(network, A, room.workspace)))
+    if A.shape[0] == 0:
+        return dasked(np.empty((0, net.widths[-1]), net.dtype))
+    A = network.view(A) if isinstance(network, Trained) else A
+    room = desk(A, value_bytes=A.shape[0] * net.widths[-1] * net.dtype.itemsize)
+    return dasked(room.lazy(predicted(net, A, room.workspace)))
 
 
 def aside(A: Matrix) -> Desk | None:

@@ -3,6 +3,7 @@
 import math
 
 import dask
+import dask.array
 import numpy as np
 import pytest
 import scipy.sparse
@@ -278,6 +279,22 @@ def test_columns_are_centred_and_scaled_as_in_training(tmp_path):
     expected = found.network((moved - moved.mean(axis=0, dtype="f8")) / spread)
     assert np.asarray(rnla.nn.predict(found, BACKENDS["numpy"](moved, tmp_path))) == pytest.approx(expected, abs=1e-6)
     assert found.certificate.held_out == 50
+
+
+def test_rows_that_are_none_have_values_that_are_none():
+    X, y = samples()
+    for network in (fitted(rnla.open(X).centred(), y), rnla.nn.Network((N, 4, 2))):
+        for none in (X[:0], dask.array.from_array(X)[:0]):
+            found = rnla.nn.predict(network, none)
+            outputs = CLASSES if isinstance(network, rnla.nn.Trained) else 2
+            assert (found.shape, found.dtype, found.compute().shape) == ((0, outputs), np.float32, (0, outputs))
+
+
+def test_columns_that_the_network_does_not_take_are_counted():
+    X, y = samples()
+    for network in (fitted(rnla.open(X).centred().scaled(), y), rnla.nn.Network((N, 4, 2))):
+        with pytest.raises(RequestError, match="takes 9 inputs and X has 5 columns"):
+            rnla.nn.predict(network, X[:, :5])
 
 
 def test_the_best_parameters_are_kept_and_patience_ends_it():
