@@ -6,17 +6,21 @@ scikit-learn is used where it is installed (rnla[sklearn]): its checks of input,
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from rnla.algorithms.network import Network
+from rnla.algorithms.regime import OPTIONS
 from rnla.algorithms.samples import held_count, standardised
 from rnla.algorithms.targets import Coded, classes_of, standard, targets_of
 from rnla.algorithms.trained import Trained
 from rnla.arrays import Array
+from rnla.checks import flag, integer
+from rnla.errors import RequestError
+from rnla.kernels.layers import checked_widths
+from rnla.nn.scores import accuracy, dense, determination, in_memory, known
 from rnla.nn.training import predict, train
 from rnla.opening import open_column, open_matrix
 from rnla.sweeps.matrix import Matrix
@@ -27,6 +31,15 @@ try:
 except ImportError:  # pragma: no cover - the tested set has it
     msg = "rnla.nn.Classifier and Regressor need scikit-learn: pip install rnla[sklearn]; rnla.nn.train does not"
     raise ImportError(msg) from None
+
+
+class Asked(NamedTuple):
+    """Parameters of an estimator, checked."""
+
+    hidden: tuple[int, ...]
+    batch: int
+    replicas: int
+    standardise: bool
 
 
 class _Fitted(BaseEstimator):  # type: ignore[misc]
@@ -53,6 +66,10 @@ class _Fitted(BaseEstimator):  # type: ignore[misc]
         weight_decay: float = 0.0,
         clip: float | None = None,
         schedule: str = "constant",
+        warmup: int = 0,
+        averaging: bool = False,
+        outer_momentum: float = 0.0,
+        outer_rate: float = 1.0,
         standardise: bool = True,
         precision: str = "float32",
     ) -> None:
@@ -71,36 +88,32 @@ class _Fitted(BaseEstimator):  # type: ignore[misc]
         self.weight_decay = weight_decay
         self.clip = clip
         self.schedule = schedule
+        self.warmup = warmup
+        self.averaging = averaging
+        self.outer_momentum = outer_momentum
+        self.outer_rate = outer_rate
         self.standardise = standardise
         self.precision = precision
 
-    def _trained(self, A: Matrix, y: Any, loss: str, outputs: int) -> None:
+    def _asked(self) -> Asked:
+        """The parameters that are not looked at by `train`, which are refused before anything is read."""
+        return Asked(
+            checked_hidden(self.hidden),
+            integer(self.batch, "batch", least=1),
+            integer(self.replicas, "replicas", least=1),
+            flag(self.standardise, "standardise"),
+        )
+
+    def _trained(self, asked: Asked, A: Matrix, y: Any, loss: str, outputs: int) -> None:
         """Train on a matrix; samples are held out only where patience looks at them."""
         m, n = A.shape
-        view = standardised(A) if self.standardise else A
-        network = Network((n, *self.hidden, outputs), dtype=self.precision, seed=self.seed)
+        network = Network((n, *asked.hidden, outputs), dtype=self.precision, seed=self.seed)
         held = self.validation if self.patience is not None else 0
         left = m - held_count(m, n, network.dtype.itemsize, held)
-        self.trained_ = train(
-            network,
-            view,
-            y,
-            loss=loss,
-            optimizer=self.optimizer,
-            learning_rate=self.learning_rate,
-            momentum=self.momentum,
-            batch=max(1, min(self.batch, left // self.replicas)),
-            epochs=self.epochs,
-            sampling=self.sampling,
-            replicas=self.replicas,
-            local_steps=self.local_steps,
-            validation=held,
-            patience=self.patience,
-            seed=self.seed,
-            weight_decay=self.weight_decay,
-            clip=self.clip,
-            schedule=self.schedule,
-        )
+        batch = max(1, min(asked.batch, left // asked.replicas))
+        options = {name: getattr(self, name) for name in OPTIONS if name != "loss"} | {"batch": batch}
+        view = standardised(A) if asked.standardise else A
+        self.trained_ = train(network, view, y, loss=loss, validation=held, **options)
         self.network_ = self.trained_.network
         self.n_features_in_ = n
         self.n_iter_ = self.trained_.certificate.epochs
@@ -130,7 +143,7 @@ class Classifier(ClassifierMixin, _Fitted):  # type: ignore[misc]
         Widths of the hidden layers.
     learning_rate, momentum, batch, epochs, replicas, seed, optimizer, local_steps, sampling
         As for `rnla.nn.train`; `batch` is at most the samples there are.
-    weight_decay, clip, schedule
+    weight_decay, clip, schedule, warmup, averaging, outer_momentum, outer_rate
         As for `rnla.nn.train`.
     validation, patience
         With patience, a share of the samples is held out and training stops early; without it, none is.
@@ -145,7 +158,7 @@ class Classifier(ClassifierMixin, _Fitted):  # type: ignore[misc]
     classes_ : array
         The labels, sorted.
     trained_ : Trained
-        The network, history, certificate and cost.
+        The network, history, certificate and cost, with `classes_`; `rnla.nn.save` keeps it.
 
     Examples
     --------
@@ -160,8 +173,9 @@ class Classifier(ClassifierMixin, _Fitted):  # type: ignore[misc]
 
     def fit(self, X: Any, y: Any) -> Self:
         """Train on samples (m, n) and labels (m,): arrays, or stores (then labels are numbers)."""
-        if in_memory(X):
-            X, y = validate_data(self, X, y, accept_sparse="csr", dtype="numeric")
+        asked = self._asked()
+        if in_memory(X) and in_memory(y):
+            X, y = validate_data(self, X, dense(y), accept_sparse="csr", dtype="numeric")
             refuse_continuous(y)
             self.classes_, codes = np.unique(y, return_inverse=True)
             A, targets = open_matrix(X), open_column(codes.astype(np.int64))
@@ -169,7 +183,8 @@ class Classifier(ClassifierMixin, _Fitted):  # type: ignore[misc]
             A, labels = open_matrix(X), open_column(y)
             self.classes_ = classes_of(targets_of(labels))
             targets = Matrix(Coded(labels.source, self.classes_), runner=labels.runner)
-        self._trained(A, targets, "cross-entropy", max(2, self.classes_.size))
+        self._trained(asked, A, targets, "cross-entropy", max(2, self.classes_.size))
+        self.trained_ = replace(self.trained_, classes=self.classes_)
         return self
 
     def decision_function(self, X: Any) -> Any:
@@ -193,10 +208,12 @@ class Classifier(ClassifierMixin, _Fitted):  # type: ignore[misc]
         )
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Share of the samples that are decided rightly."""
-        if in_memory(X):
-            return float(super().score(X, y, sample_weight))
-        return float((self.predict(X) == flat(y)).mean())
+        """Share of the samples that are decided rightly, as scikit-learn has it; stores are read panel by panel."""
+        if in_memory(X) and in_memory(y) and in_memory(sample_weight):
+            return float(super().score(X, dense(y), sample_weight))
+        check_is_fitted(self, "network_")
+        given = known(X, 1, y, sample_weight)
+        return accuracy(self.predict(X), given)
 
 
 class Regressor(RegressorMixin, _Fitted):  # type: ignore[misc]
@@ -218,14 +235,16 @@ class Regressor(RegressorMixin, _Fitted):  # type: ignore[misc]
 
     def fit(self, X: Any, y: Any) -> Self:
         """Train on samples (m, n) and targets (m,) or (m, c): arrays or stores."""
-        if in_memory(X):
+        asked = self._asked()
+        if in_memory(X) and in_memory(y):
+            y = dense(y)
             X, y = validate_data(self, X, y, accept_sparse="csr", dtype="numeric", multi_output=True, y_numeric=True)
             A, targets = open_matrix(X), open_column(np.asarray(y, dtype=np.float64))
         else:
             A, targets = open_matrix(X), open_column(y)
         self.flat_ = not in_memory(y) or np.ndim(y) == 1
         scaled, self.centre_, self.scale_ = standard(targets)
-        self._trained(A, scaled, "square", targets.shape[1])
+        self._trained(asked, A, scaled, "square", targets.shape[1])
         return self
 
     def __sklearn_tags__(self) -> Any:
@@ -239,25 +258,23 @@ class Regressor(RegressorMixin, _Fitted):  # type: ignore[misc]
         return found[:, 0] if self.flat_ and found.shape[1] == 1 else found
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Coefficient of determination, 1 - |y - F|^2 / |y - mean|^2."""
-        if in_memory(X):
-            return float(super().score(X, y, sample_weight))
-        known = flat(y)
-        return float(1 - ((known - self.predict(X)) ** 2).sum() / ((known - known.mean()) ** 2).sum())
+        """R^2 as scikit-learn has it, the mean over the outputs; stores are read panel by panel."""
+        if in_memory(X) and in_memory(y) and in_memory(sample_weight):
+            return float(super().score(X, dense(y), sample_weight))
+        check_is_fitted(self, "network_")
+        given = known(X, self.centre_.size, y, sample_weight)
+        return determination(self.predict(X), given)
 
 
-def in_memory(X: Any) -> bool:
-    """Whether this is what scikit-learn's checks are for, not a place or a lazy array."""
-    module = type(X).__module__.split(".")[0]
-    return not isinstance(X, str | os.PathLike | Matrix) and module not in {"zarr", "dask", "xarray"}
-
-
-def flat(y: Any) -> Any:
-    """Targets as a vector: numpy, or a Dask array over a store."""
-    if in_memory(y):
-        return np.asarray(y)
-    found = open_column(y).to_dask()
-    return found[:, 0] if found.shape[1] == 1 else found
+def checked_hidden(given: Any) -> tuple[int, ...]:
+    """Widths of hidden layers."""
+    try:
+        return checked_widths((1, *given, 1))[1:-1]
+    except (TypeError, RequestError):
+        msg = (
+            f"hidden={given!r} must be the widths of the hidden layers, each 1 or more: (64,) or (128, 64); () is none"
+        )
+        raise RequestError(msg) from None
 
 
 def refuse_continuous(y: Array) -> None:
