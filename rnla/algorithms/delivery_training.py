@@ -45,15 +45,25 @@ def certificate_of(found: Training, made: Prepared) -> TrainingCertificate:
 
 def network_arrays(found: Training, made: Prepared, loss: str) -> Named:
     """The layers, the view in which samples are seen, the history, and what was taken for what among those held out."""
-    arrays = layer_arrays(found.network)
     transform = made.samples.transform
-    for name, vector in (("centre", transform.centre), ("scale", transform.scale)):
-        if vector is not None:
-            arrays[name] = (vector, ("input",))
-    arrays |= {name: (values, ("epoch",)) for name, values in history_of(found.history).items()}
+    arrays = layer_arrays(found.network)
+    arrays |= seen_arrays(transform.centre, transform.scale, history_of(found.history))
     if made.held_out is not None and loss != "square":
         arrays["confusion"] = (confusion(found.network, made.held_out, loss), ("true_class", "decided_class"))
     return arrays
+
+
+def trained_arrays(found: Trained) -> Named:
+    """The same of a network that was trained before, but for what was taken for what."""
+    arrays = layer_arrays(found.network) | seen_arrays(found.centre, found.scale, found.history)
+    return arrays if found.classes is None else arrays | {"classes": (found.classes, ("class",))}
+
+
+def seen_arrays(centre: Array | None, scale: Array | None, history: dict[str, Array]) -> Named:
+    """The view in which samples are seen, and the history."""
+    vectors = {"centre": centre, "scale": scale}
+    view: Named = {name: (vector, ("input",)) for name, vector in vectors.items() if vector is not None}
+    return view | {name: (values, ("epoch",)) for name, values in history.items()}
 
 
 def layer_arrays(network: Network) -> Named:

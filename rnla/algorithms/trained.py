@@ -80,7 +80,7 @@ class Trained:
     certificate: TrainingCertificate
     centre: Array | None = None  # (n,) subtracted from each sample before it enters the network
     scale: Array | None = None  # (n,) by which it is multiplied then
-    classes: Array | None = None  # what outputs stand for, when labels were numbered by rnla
+    classes: Array | None = None  # (c,) labels that outputs stand for, where `rnla.nn.Classifier` numbered them
     record: dict[str, Any] = field(default_factory=dict)
 
     def view(self, A: Matrix) -> Matrix:

@@ -158,8 +158,15 @@ def _trained(found: Parts) -> Trained:
     proof = TrainingCertificate(**{name: value for name, value in record["certificate"].items() if name != "status"})
     history = {name: arrays[name] for name in COLUMNS}
     network = network_of(arrays, record["config"].get("seed", 0))
-    centre, scale = arrays.get("centre"), arrays.get("scale")
-    return Trained(network, history, proof.stopped_at, cost, proof, centre, scale, None, record)
+    centre, scale, classes = (arrays.get(name) for name in ("centre", "scale", "classes"))
+    return Trained(network, history, proof.stopped_at, cost, proof, centre, scale, classes, record)
+
+
+def _network(found: Parts) -> Trained | Network:
+    """What `rnla.nn.save` was given."""
+    if "stopped_at" in found.record["certificate"]:
+        return _trained(found)
+    return network_of(found.arrays, found.record["config"]["seed"])
 
 
 def _study(found: Parts) -> Study:
@@ -178,7 +185,7 @@ LOADERS: dict[str, Callable[[Parts], Any]] = {
     "similarity": _similar,
     "train": _trained,
     "predict": lambda found: dasked(found.arrays["values"]),
-    "network": lambda found: network_of(found.arrays, found.record["config"]["seed"]),
+    "network": _network,
     "descent-study": _study,
 }
 

@@ -15,7 +15,6 @@ import rnla.sweeps.orders
 from rnla.errors import (
     DivergedError,
     NonFiniteError,
-    OutputExistsError,
     RequestError,
     StoreError,
     UnsupportedError,
@@ -392,18 +391,3 @@ def test_sparse_matrices_are_trained_on_as_they_are():
     X = X * (X > 0.5)
     kept = scipy.sparse.csr_array(X)
     assert bits(fitted(kept, y)) == bits(fitted(X, y))
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_network_that_was_saved_is_the_same_to_the_last_bit(tmp_path, dtype):
-    network = rnla.nn.Network((7, 5, 4, 2), dtype=dtype, seed=3)
-    place = rnla.nn.save(network, tmp_path / "net.zarr")
-    found = rnla.load(place)
-    assert (found.widths, found.dtype, found.seed) == (network.widths, network.dtype, 3)
-    assert found.parameters.tobytes() == network.parameters.tobytes()
-    with pytest.raises(OutputExistsError, match="overwrite"):
-        rnla.nn.save(network, place)
-    rnla.nn.save(found.with_parameters(found.parameters * 2), place, overwrite=True)
-    assert np.array_equal(rnla.load(place).parameters, 2 * network.parameters)
-    with pytest.raises(RequestError, match=r"rnla\.nn\.Network"):
-        rnla.nn.save("net", tmp_path / "other.zarr")
