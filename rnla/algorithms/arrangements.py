@@ -7,7 +7,13 @@ SIAM News 51(10), 2018, for the flat pieces of a ReLU network with one hidden la
 
 from __future__ import annotations
 
+import psutil
+
+from rnla.arrays import spelt_bytes
 from rnla.checks import integer
+from rnla.errors import DoesNotFitError
+
+COPIES = 4  # of the number, while it is added up
 
 
 def regions(N: int, m: int) -> int:
@@ -32,6 +38,8 @@ def regions(N: int, m: int) -> int:
     ------
     RequestError
         N or m is negative or no integer.
+    DoesNotFitError
+        The number has more digits than memory holds.
 
     Examples
     --------
@@ -40,6 +48,7 @@ def regions(N: int, m: int) -> int:
     (4, 7, 26)
     """
     N, m = integer(N, "N", least=0), integer(m, "m", least=0)
+    _refuse_too_long(N, m)
     if m >= N:
         return 1 << N
     if 2 * m >= N:  # C(N, i) = C(N, N - i): the shorter end of the row
@@ -49,6 +58,18 @@ def regions(N: int, m: int) -> int:
         term = term * (N - i) // (i + 1)  # C(N, i + 1)
         total += term
     return total
+
+
+def _refuse_too_long(N: int, m: int) -> None:
+    """DoesNotFitError for a sum that memory does not hold; it is at most 2^N, and (N + 1)^m."""
+    digits = min(N, m * N.bit_length())
+    needed, there = COPIES * digits // 8, psutil.virtual_memory().total
+    if needed > there:
+        msg = (
+            f"regions({N}, {m}) is a number of some {digits:,} binary digits, more than the memory of this machine "
+            f"holds ({spelt_bytes(there)}): take smaller ones"
+        )
+        raise DoesNotFitError(msg)
 
 
 def regions_by_recursion(N: int, m: int) -> int:

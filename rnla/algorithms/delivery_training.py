@@ -78,7 +78,7 @@ def layer_arrays(network: Network) -> Named:
 
 def confusion(network: Network, held: HeldOut, loss: str) -> Array:
     """How many samples held out of each class were taken for each: (c, c)."""
-    taken, classes = decided(loss, network(held.X)), max(2, network.widths[-1])
+    taken, classes = decided(loss, network.outputs(held.X)), max(2, network.widths[-1])
     known = held.y
     if network.widths[-1] == 1:  # -1 and 1
         taken, known = (taken > 0).astype(int), (known > 0).astype(int)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import psutil
 
-from rnla.arrays import Array, DType
-from rnla.checks import integer, one_of
-from rnla.errors import RequestError
+from rnla.arrays import Array, DType, spelt_bytes
+from rnla.checks import array_of_numbers, integer, one_of
+from rnla.errors import DoesNotFitError, NonFiniteError, OverflowedError, RequestError, UnsupportedError
 from rnla.kernels.blas import single_blas_thread
 from rnla.kernels.layers import Layer, Room, checked_widths, forward, layers, parameter_count
+from rnla.machine import group_memory
 from rnla.streams import normal
 from rnla.sweeps.blocks import Block
 from rnla.sweeps.matrix import Matrix
@@ -58,6 +61,7 @@ class Network:
         self.seed = integer(seed, "seed")
         self.dtype = _precision(dtype)
         if parameters is None:
+            _refuse_too_large(self.widths, self.dtype)
             self.parameters = initial(self.widths, self.dtype, self.seed)
         else:
             self.parameters = _checked_parameters(parameters, self.widths, self.dtype)
@@ -73,17 +77,39 @@ class Network:
 
     def __call__(self, X: Any) -> Array:
         """F at each row of an array: (p, inputs) -> (p, outputs). For stored matrices: `rnla.nn.predict`."""
-        X = np.asarray(X)
+        X = array_of_numbers(X, "X")
         if X.ndim != 2 or X.shape[1] != self.widths[0]:
             msg = f"an array of shape {X.shape} is no input of this network: give (rows, {self.widths[0]})"
             raise RequestError(msg)
+        if X.dtype.kind == "c":
+            msg = (
+                "X is complex, and a network takes real numbers: give real and imaginary parts as columns of their own"
+            )
+            raise UnsupportedError(msg)
+        starts = range(0, max(len(X), 1), ROWS)
+        found = np.concatenate([self.outputs(_taken(X[i : i + ROWS], i, self.dtype)) for i in starts])
+        self._refuse_lost(found)
+        return found
+
+    def outputs(self, X: Array) -> Array:
+        """The same for rows that are finite and of the network's precision; what overflows is infinite or NaN."""
         found = np.empty((len(X), self.widths[-1]), self.dtype)
         room, net = Room(self.widths, min(ROWS, max(len(X), 1)), self.dtype), self.layers
-        with single_blas_thread():
+        with single_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
             for start in range(0, len(X), ROWS):
-                part = np.ascontiguousarray(X[start : start + ROWS], dtype=self.dtype)
-                found[start : start + ROWS] = forward(net, part, room)
+                found[start : start + ROWS] = forward(net, X[start : start + ROWS], room)
         return found
+
+    def _refuse_lost(self, found: Array) -> None:
+        """An error where values are no numbers."""
+        if np.isfinite(found).all():
+            return
+        if not np.isfinite(self.parameters).all():
+            msg = "this network has parameters that are not finite: train it with smaller steps"
+            raise RequestError(msg)
+        row = int(np.flatnonzero(~np.isfinite(found).all(axis=1))[0])
+        msg = f"F at row {row} of X leaves the range of {self.dtype}: scale X down, or take a network in float64"
+        raise OverflowedError(msg)
 
     def __repr__(self) -> str:
         return f"Network({' - '.join(map(str, self.widths))}, {self.parameters.size:,} parameters, {self.dtype})"
@@ -100,11 +126,48 @@ def _precision(given: Any) -> DType:
     return found
 
 
+def _refuse_too_large(widths: tuple[int, ...], dtype: DType) -> None:
+    """DoesNotFitError for parameters that this machine does not hold while they are drawn, in float64."""
+    needed = parameter_count(widths) * dtype.itemsize + 16 * max(a * b for a, b in itertools.pairwise(widths))
+    there = min([psutil.virtual_memory().total, *(limit for limit, _ in group_memory())])
+    if needed > there:
+        msg = (
+            f"widths={widths} make {parameter_count(widths):,} parameters, more than the memory of this machine holds "
+            f"({spelt_bytes(there)}): take narrower layers"
+        )
+        raise DoesNotFitError(msg)
+
+
 def _checked_parameters(given: Any, widths: tuple[int, ...], dtype: DType) -> Array:
-    found, count = np.ascontiguousarray(given, dtype=dtype), parameter_count(widths)
-    if found.shape != (count,):
-        msg = f"parameters of shape {found.shape}: a network of widths {widths} has {count}, in one dimension"
+    numbers, count = array_of_numbers(given, "parameters"), parameter_count(widths)
+    if numbers.shape != (count,):
+        msg = f"parameters of shape {numbers.shape}: a network of widths {widths} has {count}, in one dimension"
         raise RequestError(msg)
+    if numbers.dtype.kind == "c":
+        msg = "parameters are complex, and those of a network are real numbers"
+        raise RequestError(msg)
+    with np.errstate(over="ignore"):
+        found = np.ascontiguousarray(numbers, dtype=dtype)
+    if numbers.dtype != dtype and (lost := np.isfinite(numbers) & ~np.isfinite(found)).any():
+        at = int(np.flatnonzero(lost)[0])
+        msg = f"parameter {at} is {numbers[at]}, beyond the range of {dtype}: take a network in float64"
+        raise RequestError(msg)
+    return found
+
+
+def _taken(X: Array, first: int, dtype: DType) -> Array:
+    """Rows in the precision of a network; what it does not take is named, the first row being row `first` of X."""
+    with np.errstate(over="ignore"):
+        found = np.ascontiguousarray(X, dtype=dtype)
+    finite = np.isfinite(found)
+    if not finite.all():
+        i, j = (int(at[0]) for at in np.nonzero(~finite))
+        told = f"X[{first + i}, {j}] is {X[i, j]}"
+        if np.isfinite(X[i, j]):
+            msg = f"{told}, beyond the range of {dtype}: scale X down, or take a network in float64"
+            raise OverflowedError(msg)
+        msg = f"{told}, and a network takes finite numbers: clean X"
+        raise NonFiniteError(msg)
     return found
 
 

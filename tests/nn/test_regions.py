@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rnla.algorithms.arrangements import regions_by_recursion
-from rnla.errors import RequestError
+from rnla.errors import DoesNotFitError, RequestError
 from rnla.nn import Network, count_on_line, count_regions, pieces, regions
 from tests.nn import exact
 from tests.tolerances import sum_rounding
@@ -73,6 +73,12 @@ def test_large_numbers_are_exact():
 def test_numbers_that_count_nothing_are_refused(count, N, m, name):
     with pytest.raises(RequestError, match=name):
         count(N, m)
+
+
+@pytest.mark.parametrize(("N", "m"), [(10**13, 10**13), (10**13, 6 * 10**12), (10**13, 4 * 10**12), (10**400, 10**400)])
+def test_numbers_that_no_memory_holds_are_refused(N, m):
+    with pytest.raises(DoesNotFitError, match="binary digits"):
+        regions(N, m)
 
 
 # Counts against other ways to count
