@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse
 from scipy.sparse.csgraph import connected_components
 
 from rnla.algorithms.network import Network
+from rnla.algorithms.trained import Trained
 from rnla.arrays import Array
 from rnla.checks import vector
 from rnla.errors import RequestError
@@ -59,8 +60,27 @@ class Subdivision:
         return np.asarray(connected_components(graph, directed=False)[1])
 
 
-def subdivided(network: Network, axes: Array, origin: Array, reach: Array) -> Subdivision:
-    """The regions of x = origin + u axes, |u_i| <= 1, where |x_i| <= reach_i: axes (1 or 2, inputs)."""
+class Seen(NamedTuple):
+    """A network, and how points of the data enter it: as (x - centre) scale."""
+
+    network: Network
+    centre: Array  # (inputs,)
+    scale: Array  # (inputs,)
+
+    def inputs(self, x: Array) -> Array:
+        """The same points as the network gets them."""
+        with np.errstate(over="ignore", invalid="ignore"):  # told where weights are multiplied
+            return np.asarray((x - self.centre) * self.scale)
+
+
+def subdivided(view: Seen, low: Array, high: Array, axes: Array) -> Subdivision:
+    """The regions of x = origin + u axes, |u_i| <= 1, between two points: axes (1 or 2, inputs).
+
+    The map into the network is applied to the coordinates, not to the weights, so that an offset of the data that is
+    large costs no digits: what is left of it in the box is found first.
+    """
+    network, ends = view.network, np.abs([view.inputs(low), view.inputs(high)])
+    origin, axes, reach = view.inputs(centred(low, high)[0]), axes * view.scale, ends.max(axis=0)
     if not np.isfinite(network.parameters).all():
         msg = "this network has parameters that are not finite, and so no linear pieces: train it with smaller steps"
         raise RequestError(msg)
@@ -100,7 +120,7 @@ class Pieces:
         return int(self.piece.max()) + 1
 
 
-def count_regions(network: Network, box: Sequence[tuple[float, float]]) -> int:
+def count_regions(network: Network | Trained, box: Sequence[tuple[float, float]]) -> int:
     """How many activation regions of a network have an interior in a box: its linear pieces.
 
     A region is where every hidden neuron keeps its state, on or off; F is affine there. Regions are counted, not maps:
@@ -109,10 +129,10 @@ def count_regions(network: Network, box: Sequence[tuple[float, float]]) -> int:
 
     Parameters
     ----------
-    network : Network
+    network : Network or Trained
         With 1 or 2 inputs and any layers after them.
     box : sequence of (low, high)
-        One for each input.
+        One for each input, in the units of the data: a `Trained` centres and scales it as it was trained.
 
     Returns
     -------
@@ -144,13 +164,13 @@ def count_regions(network: Network, box: Sequence[tuple[float, float]]) -> int:
     >>> rnla.nn.count_regions(net, [(-9, 9), (-9, 9)]), rnla.nn.regions(3, 2)
     (7, 7)
     """
-    return len(boxed(network, box).tiling)
+    return len(boxed(seen(network), box)[0].tiling)
 
 
-def pieces(network: Network, box: Sequence[tuple[float, float]]) -> Pieces:
+def pieces(network: Network | Trained, box: Sequence[tuple[float, float]]) -> Pieces:
     """The activation regions of a network in a box, their corners, and F on each of them.
 
-    Parameters, errors and limits are those of `count_regions`.
+    Parameters, errors and limits are those of `count_regions`; corners and F are in the units of the data.
 
     Returns
     -------
@@ -169,8 +189,7 @@ def pieces(network: Network, box: Sequence[tuple[float, float]]) -> Pieces:
     >>> found.count, found.linear
     (6, 4)
     """
-    found = boxed(network, box)
-    low, high = ranges(network, box)
+    found, (low, high) = boxed(seen(network), box)
     origin, axes = centred(low, high)
     points = np.clip(origin + found.tiling.points.reshape(-1, len(low)) * axes, low, high)
     if isinstance(found.tiling, Tiling):
@@ -198,15 +217,15 @@ class OnLine:
         return int(self.bends.sum()) + 1
 
 
-def count_on_line(network: Network, start: Any, stop: Any) -> OnLine:
+def count_on_line(network: Network | Trained, start: Any, stop: Any) -> OnLine:
     """The linear pieces of a network along the segment (1 - t) start + t stop, 0 <= t <= 1.
 
     Parameters
     ----------
-    network : Network
+    network : Network or Trained
         Of any widths.
     start, stop : sequence of numbers
-        Two points of its input space.
+        Two points of its input space, in the units of the data.
 
     Returns
     -------
@@ -229,22 +248,21 @@ def count_on_line(network: Network, start: Any, stop: Any) -> OnLine:
     >>> found.count, found.breakpoints.tolist()
     (2, [0.75])
     """
-    inputs = checked(network).widths[0]
+    view = seen(network)
+    inputs = view.network.widths[0]
     start, stop = vector(start, inputs, "start"), vector(stop, inputs, "stop")
     if np.array_equal(start, stop):
         msg = "start and stop are the same point: give two points to count the pieces between them"
         raise RequestError(msg)
-    origin, axis = centred(start, stop)
-    found = subdivided(network, axis[None], origin, np.maximum(np.abs(start), np.abs(stop)))
+    found = subdivided(view, start, stop, centred(start, stop)[1][None])
     breakpoints = (found.tiling.points[1:-1] + 1) / 2
     return OnLine(len(found.tiling), breakpoints, found.bends)
 
 
-def boxed(network: Network, box: Any) -> Subdivision:
-    """The regions in a box."""
-    low, high = ranges(network, box)
-    origin, axes = centred(low, high)
-    return subdivided(network, np.diag(axes), origin, np.maximum(np.abs(low), np.abs(high)))
+def boxed(view: Seen, box: Any) -> tuple[Subdivision, tuple[Array, Array]]:
+    """The regions in a box, and its low and high ends."""
+    low, high = ranges(view.network, box)
+    return subdivided(view, low, high, np.diag(centred(low, high)[1])), (low, high)
 
 
 def centred(start: Array, stop: Array) -> tuple[Array, Array]:
@@ -254,7 +272,7 @@ def centred(start: Array, stop: Array) -> tuple[Array, Array]:
 
 def ranges(network: Network, box: Any) -> tuple[Array, Array]:
     """Low and high of each input, checked: (inputs,) each."""
-    inputs = checked(network).widths[0]
+    inputs = network.widths[0]
     if inputs > 2:
         msg = f"{network!r} has {inputs} inputs: regions are counted for 1 or 2; count_on_line takes any number of them"
         raise RequestError(msg)
@@ -268,9 +286,12 @@ def ranges(network: Network, box: Any) -> tuple[Array, Array]:
     return found[:, 0], found[:, 1]
 
 
-def checked(network: Any) -> Network:
-    """The network, if it is one."""
+def seen(given: Any) -> Seen:
+    """The network, if it is one, and how points of the data enter it."""
+    network = given.network if isinstance(given, Trained) else given
     if not isinstance(network, Network):
-        msg = f"network={type(network).__name__} must be a rnla.nn.Network"
+        msg = f"network={type(network).__name__} must be a rnla.nn.Network, or what rnla.nn.train gives"
         raise RequestError(msg)
-    return network
+    inputs = network.widths[0]
+    centre, scale = (given.centre, given.scale) if isinstance(given, Trained) else (None, None)
+    return Seen(network, np.zeros(inputs) if centre is None else centre, np.ones(inputs) if scale is None else scale)

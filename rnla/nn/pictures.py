@@ -12,22 +12,24 @@ import numpy as np
 from rnla import checks
 from rnla.algorithms.arrangements import regions
 from rnla.algorithms.network import Network
-from rnla.algorithms.regions import Pieces, checked, pieces
+from rnla.algorithms.regions import Pieces, pieces, seen
+from rnla.algorithms.trained import Trained
 from rnla.arrays import Array
 from rnla.dashboard.page import document, figure
-from rnla.dashboard.spelling import counted
-from rnla.dashboard.tilings import Tiles, standalone, tiles_svg
+from rnla.dashboard.spelling import counted, number
+from rnla.dashboard.tilings import Tiles, standalone, steepest, tiles_svg
 from rnla.errors import OutputError, RequestError
 
 NAMES = ("input x₁", "input x₂")
 CAPTION = (
     "Across a line a neuron turns on or off; between the lines F is affine. The colour is the direction in which F "
-    "rises, the stronger the steeper; where there is none, F is flat."
+    "rises, the stronger the steeper; where there is none, F is flat. In the full colour of the rim of the wheel F "
+    "rises by {} from one side of the frame to the other."
 )
 
 
 def picture(
-    network: Network,
+    network: Network | Trained,
     box: Sequence[tuple[float, float]],
     path: str | os.PathLike[str],
     *,
@@ -38,10 +40,10 @@ def picture(
 
     Parameters
     ----------
-    network : Network
+    network : Network or Trained
         With 2 inputs.
     box : sequence of (low, high)
-        Of both inputs.
+        Of both inputs, in the units of the data: a `Trained` centres and scales them as it was trained.
     path : path
         The file to write, ending in .svg or .html; replaced when it exists. It needs nothing beside it.
     output : int
@@ -78,15 +80,17 @@ def picture(
     if place.suffix not in {".svg", ".html"}:
         msg = f"path={place.name} must end in .svg or .html"
         raise RequestError(msg)
-    if checked(network).widths[0] != 2:
-        msg = f"{network!r} cannot be drawn in a plane: give a network with 2 inputs"
+    net = seen(network).network
+    if net.widths[0] != 2:
+        msg = f"{net!r} cannot be drawn in a plane: give a network with 2 inputs"
         raise RequestError(msg)
-    if checks.integer(output, "output", least=0) >= network.widths[-1]:
-        msg = f"output={output} must lie in 0..{network.widths[-1] - 1}"
+    if checks.integer(output, "output", least=0) >= net.widths[-1]:
+        msg = f"output={output} must lie in 0..{net.widths[-1] - 1}"
         raise RequestError(msg)
     found, area = pieces(network, box), np.asarray(box, dtype=np.float64)
-    drawn = tiles_svg(tiles(network, found, output, area), area, names, heading(network, found))
-    text = standalone(drawn) if place.suffix == ".svg" else page(network, drawn)
+    tiling = tiles(net, found, output, area)
+    drawn = tiles_svg(tiling, area, names, heading(net, found))
+    text = standalone(drawn) if place.suffix == ".svg" else page(net, drawn, number(steepest(tiling), 2))
     try:
         place.write_text(text, encoding="utf-8")
     except OSError as error:
@@ -113,8 +117,8 @@ def heading(network: Network, found: Pieces) -> str:
     return told if found.linear == found.count else f"{told}, {counted(found.linear, 'linear piece')} of F"
 
 
-def page(network: Network, drawn: str) -> str:
-    """The drawing as a page of its own."""
+def page(network: Network, drawn: str, steep: str) -> str:
+    """The drawing as a page of its own; `steep`: what the strongest colour stands for."""
     title = f"Linear pieces of a ReLU network {' - '.join(map(str, network.widths))}"
-    body = f'<div style="max-width: 46rem">{figure(drawn, CAPTION)}</div>'
+    body = f'<div style="max-width: 46rem">{figure(drawn, CAPTION.format(steep))}</div>'
     return document(title, f"<h1>{escape(title)}</h1>{body}", [])

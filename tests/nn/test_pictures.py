@@ -6,9 +6,10 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
+import rnla
 from rnla.dashboard.tilings import HUES, STEPS, shade
 from rnla.errors import OutputError, RequestError
-from rnla.nn import Network, picture, pieces
+from rnla.nn import Network, picture, pieces, train
 
 SVG = "{http://www.w3.org/2000/svg}"
 BOX = [(-1, 1), (-1, 1)]
@@ -44,6 +45,33 @@ def test_every_region_and_every_edge_is_drawn_once(tmp_path, ending):
     assert edges == len(found.edges)
     assert f"{found.count} activation regions, {found.linear} linear pieces of F" in texts
     assert {"layer 1", "layer 2", "input x₁", "input x₂"} < set(texts)
+
+
+@pytest.mark.parametrize("ending", ["svg", "html"])
+def test_what_was_trained_is_drawn_in_the_units_of_the_data(tmp_path, ending):
+    rng = np.random.default_rng(0)
+    X = np.array([1000.0, -0.02]) + rng.standard_normal((60, 2)) * [20, 0.001]
+    found = train(network(), rnla.open(X).centred().scaled(), X[:, 0] > 1000, epochs=1, batch=20, validation=0)
+    box = [(950, 1050), (-0.022, -0.018)]
+    own = [tuple((np.array(side) - c) * s) for side, c, s in zip(box, found.centre, found.scale, strict=True)]
+    tree, texts = drawn(picture(found, box, tmp_path / f"data.{ending}"))
+    alone, _ = drawn(picture(found.network, own, tmp_path / f"own.{ending}"))
+    assert {"980", "1,000"} < set(texts)
+
+    def fills(svg):
+        paths = [node for node in svg.iter(f"{SVG}path") if "Z" in node.get("d") and node.get("class") is None]
+        return [(node.get("fill"), node.get("d").count("Z"), node.get("d").count("L")) for node in paths]
+
+    assert fills(tree) == fills(alone)
+    assert texts[0].startswith(f"{pieces(found, box).count} activation regions")
+
+
+def test_the_strongest_colour_is_told_in_words(tmp_path):
+    net = network((2, 3, 1))
+    for layer, W in zip(net.layers, ([[1, 0, 0], [0, 0, 0]], [[30], [0], [0]]), strict=True):
+        layer.W[...], layer.b[...] = W, 9
+    text = picture(net, [(0, 5), (0, 1)], tmp_path / "a.html").read_text(encoding="utf-8")
+    assert "full colour of the rim of the wheel F rises by 150 from one side of the frame to the other" in text
 
 
 def test_a_file_needs_nothing_beside_it(tmp_path):

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from rnla.algorithms.arrangements import regions_by_recursion
 from rnla.errors import DoesNotFitError, RequestError
-from rnla.nn import Network, count_on_line, count_regions, pieces, regions
+from rnla.nn import Network, count_on_line, count_regions, pieces, regions, train
 from tests.nn import exact
 from tests.tolerances import sum_rounding
 
@@ -338,6 +339,83 @@ def test_folds_of_a_sawtooth_double_with_every_layer():
         found = count_on_line(network, [0], [1])
         assert found.linear == 2**depth
         assert np.array_equal(found.breakpoints[found.bends], np.arange(1, 2**depth) / 2**depth)
+
+
+# What was trained
+
+
+CENTRE, SCALE = np.array([1e5, -0.03, 7.0]), np.array([1e-3, 400.0, -2.0])
+
+
+def trained(network, centre=CENTRE, scale=SCALE):
+    """The network as training gives it, with a view of its inputs."""
+    inputs = network.widths[0]
+    X = np.random.default_rng(0).standard_normal((30, inputs))
+    kind = np.arange(30) % 2
+    found = train(Network((inputs, 2)), X, kind, epochs=1, batch=10, validation=0)
+    cut = [None if vector is None else vector[:inputs] for vector in (centre, scale)]
+    return replace(found, network=network, centre=cut[0], scale=cut[1])
+
+
+def data(z):
+    """Points of the data that enter a network as z."""
+    z = np.asarray(z, dtype=float)
+    return z / SCALE[: z.shape[-1]] + CENTRE[: z.shape[-1]]
+
+
+def box_of_data():
+    return np.sort(data(np.array(BOX).T).T, axis=1)
+
+
+@pytest.mark.parametrize("widths", SHAPES, ids=str)
+def test_what_was_trained_is_counted_in_the_units_of_the_data(widths):
+    network = gaussian(widths, 3)
+    box = box_of_data()[: widths[0]]
+    wanted, found = pieces(network, BOX[: widths[0]]), pieces(trained(network), box)
+    assert count_regions(trained(network), box) == found.count == wanted.count > 5
+    assert found.linear == wanted.linear
+    x = np.array([corners.mean(axis=0) for corners in found.corners])
+    assert (x >= box[:, 0]).all()
+    assert (x <= box[:, 1]).all()
+    z = (x - CENTRE[: widths[0]]) * SCALE[: widths[0]]
+    assert np.array_equal(found.active, patterns(network, z))
+    values = np.einsum("pi,pio->po", x - box[:, 0], found.gradients)
+    values += box[:, 0] @ found.gradients + found.offsets
+    at_most = (np.abs(x)[:, :, None] * np.abs(found.gradients)).sum(axis=1).max()
+    assert np.abs(values - network(z)).max() <= sum_rounding("f8", 4) * at_most
+    areas = [np.ptp(c) if widths[0] == 1 else abs((c - c[0])[:, 0] @ np.roll((c - c[0])[:, 1], -1)
+             - np.roll((c - c[0])[:, 0], -1) @ (c - c[0])[:, 1]) / 2 for c in found.corners]  # fmt: skip
+    assert sum(areas) == pytest.approx(np.prod(np.ptp(box, axis=1)), rel=1e-9)
+
+
+@pytest.mark.parametrize("widths", [(2, 10, 1), (3, 7, 6, 1)], ids=str)
+def test_what_was_trained_is_counted_on_lines_of_the_data(widths):
+    network = gaussian(widths, 3)
+    start, stop = np.full(widths[0], -2.0), np.linspace(1, 3, widths[0])
+    wanted, found = count_on_line(network, start, stop), count_on_line(trained(network), data(start), data(stop))
+    assert found.count == wanted.count > 3
+    lost = np.finfo(float).eps * (np.abs(data(start)) * np.abs(SCALE[: widths[0]])).max()  # of what data() rounds
+    assert np.abs(found.breakpoints - wanted.breakpoints).max() <= 1e3 * lost
+    assert np.array_equal(found.bends, wanted.bends)
+
+
+@pytest.mark.parametrize(("centre", "scale"), [(None, None), (None, SCALE), (CENTRE, None)])
+def test_a_view_that_only_centres_or_scales_or_neither_is_taken_as_it_is(centre, scale):
+    network, corner = gaussian((2, 10, 1), 3), np.zeros(2) if centre is None else CENTRE[:2]
+    by = np.ones(2) if scale is None else SCALE[:2]
+    box = np.sort(np.array(BOX) / by[:, None] + corner[:, None], axis=1)
+    assert count_regions(trained(network, centre, scale), box) == count_regions(network, BOX)
+
+
+def test_an_offset_of_the_data_costs_no_region():
+    """Composed with the weights, 2^40 would leave every line uncertain by 2^40 eps, some 1e-4."""
+    network, far = gaussian((2, 8, 8, 1), 2), np.array([2.0**40, -(2.0**40)])
+    box = [(-3 + far[0], 3 + far[0]), (-2 + far[1], 2 + far[1])]
+    found = pieces(trained(network, far, None), box)
+    wanted = pieces(network, BOX)
+    assert found.count == wanted.count
+    assert np.array_equal(found.active, wanted.active)
+    assert np.array_equal(found.gradients, wanted.gradients)
 
 
 # What cannot be counted
