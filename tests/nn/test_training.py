@@ -9,9 +9,12 @@ import pytest
 import scipy.sparse
 import zarr
 from distributed import Client, LocalCluster
+from sklearn.metrics import confusion_matrix
 
 import rnla
 import rnla.sweeps.orders
+from rnla.algorithms.delivery_training import confusion
+from rnla.algorithms.training import HeldOut
 from rnla.errors import (
     DivergedError,
     NonFiniteError,
@@ -317,6 +320,20 @@ def test_samples_held_out_are_those_of_the_seed_whatever_the_chunks():
     assert first.size == np.unique(first).size
     halves = (first < 5 * 10**5).sum()
     assert abs(halves - 500) <= 5 * np.sqrt(1000 / 4)
+
+
+@pytest.mark.parametrize(("loss", "outputs"), [("cross-entropy", CLASSES), ("hinge", CLASSES), ("hinge", 1)])
+def test_what_was_taken_for_what_is_scikit_learns(loss, outputs):
+    X, y = samples(700)
+    known = np.where(y > 0, 1, -1) if outputs == 1 else y
+    network = rnla.nn.Network((N, 8, outputs), seed=3)  # which has learned nothing, so that all mistakes are made
+    found = confusion(network, HeldOut(X, known), loss)
+    Z = network(X)
+    decided = np.where(Z[:, 0] >= 0, 1, -1) if outputs == 1 else Z.argmax(axis=1)
+    expected = confusion_matrix(known, decided, labels=[-1, 1] if outputs == 1 else range(CLASSES))
+    assert np.array_equal(found, expected)
+    assert not np.array_equal(found, found.T)
+    assert found.min() > 0
 
 
 BAD = {
