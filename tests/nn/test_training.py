@@ -1,4 +1,4 @@
-"""Training: the same bits whoever works, the same numbers as descent written out, reads counted, plain refusals."""
+"""Training: the same bits whoever works, reads counted, plain refusals."""
 
 import math
 
@@ -54,48 +54,6 @@ def fitted(X, y, *, hidden=(16,), dtype="float32", outputs=CLASSES, **options):
 
 def bits(found):
     return found.network.parameters.tobytes(), {name: values.tobytes() for name, values in found.history.items()}
-
-
-def written_out(X, y, order, *, epochs, batch, rate, momentum):
-    """Minibatch descent with momentum on cross-entropy, one hidden layer, in float64, sample order given."""
-    net = rnla.nn.Network((X.shape[1], 16, CLASSES), dtype="float64", seed=5)
-    (W1, b1), (W2, b2) = ((np.array(W), np.array(b)) for W, b in net.layers)
-    moving = [np.zeros_like(p) for p in (W1, b1, W2, b2)]
-    for epoch in range(epochs):
-        rows = order(epoch)
-        for start in range(0, len(rows), batch):
-            at = rows[start : start + batch]
-            V = np.maximum(X[at] @ W1 + b1, 0)
-            Z = V @ W2 + b2
-            P = np.exp(Z - Z.max(axis=1, keepdims=True))
-            P /= P.sum(axis=1, keepdims=True)
-            P[np.arange(len(at)), y[at]] -= 1
-            D2 = P / len(at)
-            D1 = (D2 @ W2.T) * (V > 0)
-            slopes = (X[at].T @ D1, D1.sum(axis=0), V.T @ D2, D2.sum(axis=0))
-            for number, (p, g) in enumerate(zip((W1, b1, W2, b2), slopes, strict=True)):
-                moving[number] = momentum * moving[number] + g
-                np.subtract(p, rate * moving[number], out=p)
-    return np.concatenate([part.reshape(-1) for part in (W1, b1, W2, b2)])
-
-
-def test_training_is_descent_as_it_is_written_out():
-    X, y = samples(dtype := 300)
-    assert dtype == len(X)
-    wide = X.astype("f8")
-    found = fitted(wide, y, dtype="float64", validation=0, learning_rate=0.05, momentum=0.8)
-    order = rnla.sweeps.orders.Order(len(X), 8 * N, 1, "permutation", np.zeros(0, np.int64))
-    expected = written_out(
-        wide,
-        y,
-        lambda epoch: order.drawn(At(epoch, 0, 0), None, len(X))[0],
-        epochs=3,
-        batch=20,
-        rate=0.05,
-        momentum=0.8,
-    )
-    assert np.abs(found.network.parameters - expected).max() <= 1e-12
-    assert sorted(order.drawn(At(2, 0, 0), None, len(X))[0]) == list(range(len(X)))
 
 
 @pytest.mark.usefixtures("small_blocks", "small_panels")
