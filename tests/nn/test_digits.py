@@ -39,8 +39,9 @@ def accuracy(folder, known, X, y, hidden, **options):
     return (np.asarray(rnla.nn.predict(found, folder / "test")).argmax(axis=1) == known).mean(), found
 
 
-def test_twelve_thousand_images_and_64_neurons(digits):
-    assert accuracy(*digits, "few X", "few y", (64,))[0] >= 0.95
+@pytest.mark.parametrize("replicas", [1, 2, 4])
+def test_twelve_thousand_images_and_64_neurons(digits, replicas):
+    assert accuracy(*digits, "few X", "few y", (64,), replicas=replicas)[0] >= 0.95
 
 
 @pytest.mark.slow
