@@ -221,6 +221,13 @@ class Regressor(RegressorMixin, _Fitted):  # type: ignore[misc]
 
     Parameters are those of `rnla.nn.Classifier`.
 
+    Attributes
+    ----------
+    centre_, scale_ : array
+        Means and deviations of the targets: predictions are outputs of the network times `scale_`, and `centre_`.
+    trained_ : Trained
+        The network, history, certificate and cost; its outputs are in units of `scale_`.
+
     Examples
     --------
     >>> import numpy, rnla
