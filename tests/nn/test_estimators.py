@@ -62,6 +62,24 @@ def test_stores_are_fitted_like_arrays(tmp_path, form, kind):
     assert alone.score(X, y) > 0.9
 
 
+@pytest.mark.parametrize("kind", ["Classifier", "Regressor"])
+def test_samples_and_targets_may_lie_in_different_places(tmp_path, kind):
+    X, labels, values = samples()
+    y = labels if kind == "Classifier" else values
+    places = stored(tmp_path, X, y)
+    model = getattr(rnla.nn, kind)(batch=20, epochs=2, learning_rate=0.03)
+    expected = clone(model).fit(X, y)
+    for given in (
+        (X, places[1]),
+        (places[0], y),
+        (scipy.sparse.csr_array(X), y),
+        (X, scipy.sparse.csr_array(y[:, None])),
+    ):
+        found = clone(model).fit(*given)
+        assert found.network_.parameters.tobytes() == expected.network_.parameters.tobytes()
+        assert found.score(*given) == near(len(X), expected.score(X, y))
+
+
 def test_probabilities_add_up_and_classes_keep_their_names():
     X, labels, _ = samples()
     names = np.where(labels == 7, "alike", "unlike")
