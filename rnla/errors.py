@@ -6,6 +6,8 @@ from the nearest builtin, so that callers who catch `ValueError` or `OSError` ke
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class RnlaError(Exception):
     """Root of all rnla errors; `exit_code` is what the command line ends with."""
@@ -59,7 +61,8 @@ class DivergedError(RnlaError, ArithmeticError):
     """Descent went up without end; `trained` is the network with the last finite parameters."""
 
     exit_code = 3
-    trained: object = None
+    trained: Any = None
+    so_far: Any = None  # training up to there
 
 
 class DoesNotFitError(RnlaError, MemoryError):

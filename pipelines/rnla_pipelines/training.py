@@ -16,7 +16,7 @@ from rnla.algorithms.regime import OPTIONS, Regime, checked_regime
 from rnla.algorithms.samples import Rooms, held_count, held_rows, prepared, standardised
 from rnla.algorithms.training import Descent, trained
 from rnla.cluster.resources import Resources
-from rnla.errors import ConfigError
+from rnla.errors import ConfigError, DivergedError
 from rnla.jobs.pipelines import Delivered, Pipeline, Place
 from rnla.kernels.layers import checked_widths
 from rnla.sweeps.matrix import Matrix
@@ -122,10 +122,14 @@ def run(A: Matrix, config: TrainConfig, place: Place) -> Delivered:
     start, asked = network(X, config), regime(X, config)
     left_out = held_rows(*X.shape, start.dtype.itemsize, config.validation, config.seed)
     made = prepared(X, place.others["labels"], start, asked, left_out, Rooms(place.workspace, place.workspace))
-    found = trained(
-        Descent(start, made.samples, made.held_out, asked, X, say=place.note, check=place.check), place.checkpoints
-    )
-    return Delivered(network_arrays(found, made, config.loss), certificate_of(found, made), config.optimizer)
+    descent = Descent(start, made.samples, made.held_out, asked, X, say=place.note, check=place.check)
+    told = None
+    try:
+        found = trained(descent, place.checkpoints)
+    except DivergedError as error:  # the last finite network is a result too
+        found, told = error.so_far, str(error)
+    proof = certificate_of(found, made, told)
+    return Delivered(network_arrays(found, made, config.loss), proof, config.optimizer)
 
 
 pipeline = Pipeline(

@@ -17,9 +17,11 @@ from rnla.algorithms.training import HeldOut, Training
 from rnla.arrays import Array
 from rnla.kernels.layers import decided
 
+SEEN = ("centre", "scale", "fill")  # vectors of the view, by name
 
-def certificate_of(found: Training, made: Prepared) -> TrainingCertificate:
-    """What is known of the network."""
+
+def certificate_of(found: Training, made: Prepared, diverged: str | None = None) -> TrainingCertificate:
+    """What is known of the network; `diverged` says how, if it did."""
     last = history_of(found.history[-1:])
     kept = history_of(found.history[found.stopped_at - 1 : found.stopped_at])
     held = 0 if made.held_out is None else len(made.held_out.X)
@@ -40,6 +42,7 @@ def certificate_of(found: Training, made: Prepared) -> TrainingCertificate:
         steps=int(last["steps"][0]),
         rounds=found.rounds,
         samples_per_second=found.samples / found.seconds if found.seconds > 0 else 0.0,
+        diverged=diverged,
     )
 
 
@@ -47,7 +50,7 @@ def network_arrays(found: Training, made: Prepared, loss: str) -> Named:
     """The layers, the view in which samples are seen, the history, and what was taken for what among those held out."""
     transform = made.samples.transform
     arrays = layer_arrays(found.network)
-    arrays |= seen_arrays(transform.centre, transform.scale, history_of(found.history))
+    arrays |= seen_arrays((transform.centre, transform.scale, transform.fill), history_of(found.history))
     if made.held_out is not None and loss != "square":
         arrays["confusion"] = (confusion(found.network, made.held_out, loss), ("true_class", "decided_class"))
     return arrays
@@ -55,14 +58,13 @@ def network_arrays(found: Training, made: Prepared, loss: str) -> Named:
 
 def trained_arrays(found: Trained) -> Named:
     """The same of a network that was trained before, but for what was taken for what."""
-    arrays = layer_arrays(found.network) | seen_arrays(found.centre, found.scale, found.history)
+    arrays = layer_arrays(found.network) | seen_arrays((found.centre, found.scale, found.fill), found.history)
     return arrays if found.classes is None else arrays | {"classes": (found.classes, ("class",))}
 
 
-def seen_arrays(centre: Array | None, scale: Array | None, history: dict[str, Array]) -> Named:
-    """The view in which samples are seen, and the history."""
-    vectors = {"centre": centre, "scale": scale}
-    view: Named = {name: (vector, ("input",)) for name, vector in vectors.items() if vector is not None}
+def seen_arrays(vectors: tuple[Array | None, Array | None, Array | None], history: dict[str, Array]) -> Named:
+    """The view in which samples are seen (centre, scale, fill), and the history."""
+    view: Named = {name: (vector, ("input",)) for name, vector in zip(SEEN, vectors, strict=True) if vector is not None}
     return view | {name: (values, ("epoch",)) for name, values in history.items()}
 
 
@@ -107,4 +109,5 @@ def trained_of(found: Training, made: Prepared, cost: Cost) -> Trained:
         certificate_of(found, made),
         transform.centre,
         transform.scale,
+        transform.fill,
     )

@@ -207,7 +207,7 @@ class Values(Multiplied):
 
 def seen_by(dtype: DType, A: Matrix) -> Matrix:
     """A view as it is centred and scaled for a network of this precision: no coarser than it is stored."""
-    return A.astype(np.result_type(A.dtype, dtype))
+    return A.astype(dtype if A.dtype.kind == "c" else np.result_type(A.dtype, dtype))  # which refuses complex data
 
 
 def predicted(network: Network, A: Matrix, workspace: Workspace, name: str = "values") -> Tall:

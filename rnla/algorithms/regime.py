@@ -104,15 +104,15 @@ def checked_regime(  # noqa: PLR0913 - options are keywords
         horizon=steps if schedule == "cosine" else max(1, steps // 10),
     )
     outer, rate = number(outer_momentum, "outer_momentum"), number(outer_rate, "outer_rate")
+    if not 0 <= outer < 1 or not 0 < rate <= 2:
+        msg = (
+            f"outer_momentum={outer_momentum!r} must lie in 0 <= outer_momentum < 1, outer_rate={outer_rate!r} in 0..2"
+        )
+        raise RequestError(msg)
     if (outer, rate) != (0.0, 1.0) and (K == 1 or H == 1):
         msg = (
             f"outer_momentum and outer_rate are of the step towards the mean of replicas that made several steps: with "
             f"replicas={K} and local_steps={H} there is no such step; take both above 1"
-        )
-        raise RequestError(msg)
-    if not 0 <= outer < 1 or not 0 < rate <= 2:
-        msg = (
-            f"outer_momentum={outer_momentum!r} must lie in 0 <= outer_momentum < 1, outer_rate={outer_rate!r} in 0..2"
         )
         raise RequestError(msg)
     return Regime(

@@ -66,7 +66,8 @@ def moments_of(source: Source) -> tuple[Array, Array]:
         deviation += ((wide - wide.mean(axis=0)) ** 2).sum(axis=0) + shift**2 * count * len(wide) / more
         mean, count = mean + shift * len(wide) / more, more
     spread = np.sqrt(deviation / max(count, 1))
-    return mean / unit, np.where(spread > 0, spread / unit, 1.0)
+    constant = spread <= count * np.finfo(np.float64).eps * np.abs(mean)  # the rounding of the mean, as in a sweep
+    return mean / unit, np.where(constant, 1.0, spread / unit)
 
 
 def energy_of(source: Source) -> float:

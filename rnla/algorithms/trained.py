@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from rnla.algorithms.network import Network
 from rnla.algorithms.results import Cost
 from rnla.algorithms.training import COLUMNS
 from rnla.arrays import Array
+from rnla.errors import RequestError
 from rnla.sweeps.matrix import Matrix
 from rnla.tables import Certified
 
@@ -30,11 +31,12 @@ class TrainingCertificate(Certified):
     steps: int
     rounds: int
     samples_per_second: float  # of this attempt
+    diverged: str | None = None  # how, when the network is the last one of a descent that went up without end
 
     @property
     def status(self) -> str:
-        """'ok'."""
-        return "ok"
+        """'ok' or 'diverged'."""
+        return "diverged" if self.diverged else "ok"
 
     @property
     def summary(self) -> list[tuple[str, str]]:
@@ -47,7 +49,8 @@ class TrainingCertificate(Certified):
         early = ", stopped early" if self.stopped_early else ""
         lines.append(("epochs", f"{self.epochs}{early}; parameters of epoch {self.stopped_at}"))
         lines.append(("steps", f"{self.steps:,} in {self.rounds:,} rounds"))
-        return [*lines, ("status", self.status)]
+        told = [("diverged", self.diverged)] if self.diverged else []
+        return [*lines, *told, ("status", self.status)]
 
 
 @dataclass(frozen=True, repr=False)
@@ -80,11 +83,18 @@ class Trained:
     certificate: TrainingCertificate
     centre: Array | None = None  # (n,) subtracted from each sample before it enters the network
     scale: Array | None = None  # (n,) by which it is multiplied then
+    fill: Array | None = None  # (n,) what stood for entries that were missing, with missing="impute-mean"
     classes: Array | None = None  # (c,) labels that outputs stand for, where `rnla.nn.Classifier` numbered them
     record: dict[str, Any] = field(default_factory=dict)
 
     def view(self, A: Matrix) -> Matrix:
-        """A matrix as the network was trained to see it."""
+        """A matrix as the network was trained to see it; what is imputed are the means of training."""
+        if A.transform.missing == "impute-mean" and A.transform.fill is None:
+            fill = self.centre if self.fill is None else self.fill
+            if fill is None:
+                msg = "missing='impute-mean': the network was trained neither so nor on centred columns; take 'mask'"
+                raise RequestError(msg)
+            A = replace(A, transform=replace(A.transform, fill=fill))
         A = A if self.centre is None else A.centred(self.centre)
         return A if self.scale is None else A.weighted(columns=self.scale)
 

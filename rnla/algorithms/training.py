@@ -214,7 +214,12 @@ class Descent:
             f"{self.regime.rule.learning_rate / 10:.2g}, scale the columns of X down, or clip gradients (clip=1.0)"
         )
         error = DivergedError(msg)
-        error.trained = self.finished(state).network
+        seen = state.sums / state.sums[2] if state.sums[2] else np.array([outset, math.nan])
+        loss, right = seen[0], math.nan if self.regime.loss == "square" else seen[1]
+        row = np.array([loss, right, math.nan, math.nan, self.regime.rule.rate(at), state.steps])
+        broken = state._replace(epoch=state.epoch + 1, history=np.vstack([state.history, row]))
+        error.so_far = self.finished(broken)
+        error.trained = error.so_far.network
         raise error
 
     def _over(self, state: State) -> State:

@@ -212,7 +212,7 @@ def _run(pipeline: Any, parameters: dict[str, Any]) -> None:
         print_json(outcome._asdict())
     elif not quiet:
         _told(outcome)
-    if outcome.status == "tolerance_not_met":
+    if outcome.status != "ok":
         click.get_current_context().exit(TOLERANCE_NOT_MET)
 
 

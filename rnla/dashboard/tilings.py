@@ -179,7 +179,7 @@ def wheel(x: int, y: int, limit: float) -> str:
                 f"{cx + r * np.cos(a):.2f} {cy - r * np.sin(a):.2f}L{cx + r * np.cos(b):.2f} {cy - r * np.sin(b):.2f}"
             )
             found.append(f'<path fill="{shade(hue, step)}" d="M{cx:.2f} {cy:.2f}L{edge}Z"/>')
-    rim = said(x, cy + radius + 20, f"rim: by {number(limit, 2)}", "over the frame", style="tick")
+    rim = said(x, cy + radius + 20, f"at the rim by {number(limit, 2)}", "from side to side", style="tick")
     return f'{"".join(found)}<circle class="frame" cx="{cx:.2f}" cy="{cy:.2f}" r="{radius}"/>{rim}'
 
 

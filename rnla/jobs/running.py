@@ -44,7 +44,7 @@ class Outcome(NamedTuple):
     """How a job ended."""
 
     path: Path
-    status: str  # "ok" or "tolerance_not_met"
+    status: str  # "ok", "tolerance_not_met" or "diverged"
     reused: bool  # the result was there already
     resumed_sweeps: int  # sweeps taken over from an earlier attempt
     attributes: dict[str, Any]  # the record of the result

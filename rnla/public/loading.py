@@ -13,7 +13,7 @@ import scipy.sparse
 
 from rnla.algorithms.delivery_samples import DRAWN
 from rnla.algorithms.delivery_studies import study_of
-from rnla.algorithms.delivery_training import network_of
+from rnla.algorithms.delivery_training import SEEN, network_of
 from rnla.algorithms.draws import Draws
 from rnla.algorithms.labels import side
 from rnla.algorithms.lines import CUR, ID
@@ -158,8 +158,8 @@ def _trained(found: Parts) -> Trained:
     proof = TrainingCertificate(**{name: value for name, value in record["certificate"].items() if name != "status"})
     history = {name: arrays[name] for name in COLUMNS}
     network = network_of(arrays, record["config"].get("seed", 0))
-    centre, scale, classes = (arrays.get(name) for name in ("centre", "scale", "classes"))
-    return Trained(network, history, proof.stopped_at, cost, proof, centre, scale, classes, record)
+    centre, scale, fill, classes = (arrays.get(name) for name in (*SEEN, "classes"))
+    return Trained(network, history, proof.stopped_at, cost, proof, centre, scale, fill, classes, record)
 
 
 def _network(found: Parts) -> Trained | Network:

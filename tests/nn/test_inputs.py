@@ -10,6 +10,7 @@ import zarr
 import rnla
 import rnla.sweeps.orders
 from rnla.errors import IntegrityError, NonFiniteError, RequestError, UnsupportedError
+from rnla.jobs.running import run_job
 from rnla.store.manifest import fingerprint
 from tests.faults import FaultSource, watched
 
@@ -213,3 +214,37 @@ def test_wide_sparse_rows_are_shuffled_by_what_they_take():
     assert order.shared  # as dense rows, 32 blocks would hold 320 of them
     found = rnla.nn.train(rnla.nn.Network((100_000, 4, 2)), S, rng.integers(0, 2, 3000), epochs=1)
     assert found.cost.passes == pytest.approx(2, abs=0.01)
+
+
+def test_a_job_that_diverges_leaves_the_last_finite_network(tmp_path):
+    X, y = data()
+    zarr.create_array(str(tmp_path / "X"), data=X * 100)
+    zarr.create_array(str(tmp_path / "y"), data=y)
+    options = {"labels": str(tmp_path / "y"), "outputs": 3, "standardise": False, "learning_rate": 1e4}
+    outcome = run_job("train", tmp_path / "X", tmp_path / "out", options)
+    assert outcome.status == "diverged"
+    found = rnla.load(tmp_path / "out")
+    assert found.certificate.status == "diverged"
+    assert "take a smaller one" in found.certificate.diverged
+    assert np.isfinite(found.network.parameters).all()
+    assert np.isfinite(np.asarray(rnla.nn.predict(found, X))).all()
+    assert repr(found)
+    again = run_job("train", tmp_path / "X", tmp_path / "out", options | {"learning_rate": 1e-4}, overwrite=True)
+    assert again.status == "ok"
+
+
+@pytest.mark.parametrize("standardise", [True, False])
+def test_missing_entries_are_imputed_in_prediction_as_in_training(tmp_path, standardise):
+    X, y = data()
+    X[7, 3], X[100:110, 0] = np.nan, np.nan
+    zarr.create_array(str(tmp_path / "X"), data=X)
+    zarr.create_array(str(tmp_path / "y"), data=y)
+    options = {"labels": str(tmp_path / "y"), "outputs": 3, "missing": "impute-mean", "standardise": standardise}
+    run_job("train", tmp_path / "X", tmp_path / "net", options)
+    new = X[:200] + 5.0  # other means
+    zarr.create_array(str(tmp_path / "new"), data=new)
+    run_job("predict", tmp_path / "new", tmp_path / "out", {"network": str(tmp_path / "net"), "missing": "impute-mean"})
+    found = rnla.load(tmp_path / "net")
+    filled = np.where(np.isnan(new), np.nanmean(X, axis=0), new)
+    expected = np.asarray(rnla.nn.predict(found, filled))
+    assert np.asarray(rnla.load(tmp_path / "out")) == pytest.approx(expected, abs=1e-5)

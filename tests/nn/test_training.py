@@ -23,7 +23,6 @@ from rnla.errors import (
     UnsupportedError,
 )
 from rnla.opening import open_column
-from rnla.sweeps.orders import At
 from rnla.sweeps.source import swept_as_it_is, touched_bytes
 from tests.backends import BACKENDS, SPARSE
 from tests.faults import Fault, reads, watched

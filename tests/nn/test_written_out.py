@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import rnla
-import rnla.sweeps.minibatches
+import rnla.sweeps.orders
 from rnla.algorithms.regime import checked_regime
 from rnla.algorithms.samples import held_rows
-from rnla.sweeps.minibatches import Order
+from rnla.sweeps.orders import Order
 from tests.nn.written_out import Asked, trained
 from tests.tolerances import sum_rounding
 
@@ -61,7 +61,7 @@ def sides(loss, options, validation=0):
 
     def written(options):
         asked = Asked(**options)
-        regime = checked_regime(WIDTHS, ROWS - held.size, loss=loss, seed=SEED, **given(asked))
+        regime = checked_regime(WIDTHS, ROWS - held.size, held.size, loss=loss, seed=SEED, **given(asked))
         order = Order(ROWS, 8 * WIDTHS[0], SEED, "permutation", held, regime.lanes)
         return trained(asked, network, X, y, loss, order, regime)
 
@@ -89,9 +89,9 @@ def test_training_is_descent_as_it_is_written_out(loss, options):
 @pytest.mark.parametrize("way", ROUNDS)
 @pytest.mark.parametrize("validation", [0, 57])
 def test_training_by_several_buffers_is_as_it_is_written_out(monkeypatch, way, validation):
-    monkeypatch.setattr(rnla.sweeps.minibatches, "BLOCK_BYTES", 8 * 8 * WIDTHS[0])
-    monkeypatch.setattr(rnla.sweeps.minibatches, "BUFFER_BLOCKS", 6)
-    monkeypatch.setattr(rnla.sweeps.minibatches, "LEAST_BLOCKS", 3)
+    monkeypatch.setattr(rnla.sweeps.orders, "BLOCK_BYTES", 8 * 8 * WIDTHS[0])
+    monkeypatch.setattr(rnla.sweeps.orders, "BUFFER_BLOCKS", 6)
+    monkeypatch.setattr(rnla.sweeps.orders, "LEAST_BLOCKS", 3)
     options = ROUNDS[way] | {"averaging": True, "batch": 9}
     found, written, within = sides("cross-entropy", options, validation)
     assert np.abs(found - written(options)).max() <= within

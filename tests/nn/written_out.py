@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnla.algorithms.training import deal
-from rnla.sweeps.minibatches import At
+from rnla.sweeps.orders import At
 
 
 @dataclass(frozen=True)
