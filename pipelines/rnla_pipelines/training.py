@@ -16,7 +16,7 @@ from rnla.algorithms.regime import OPTIONS, Regime, checked_regime
 from rnla.algorithms.samples import Rooms, held_count, held_rows, prepared, standardised
 from rnla.algorithms.training import Descent, trained
 from rnla.cluster.resources import Resources
-from rnla.errors import ConfigError, DivergedError
+from rnla.errors import DivergedError
 from rnla.jobs.pipelines import Delivered, Pipeline, Place
 from rnla.kernels.layers import checked_widths
 from rnla.sweeps.matrix import Matrix
@@ -30,7 +30,9 @@ class TrainConfig:
     outputs: int = field(metadata={"help": "classes, or numbers in a target"})
     labels: str | None = field(default=None, metadata={"help": "Zarr array of targets, one for each row"})
     label_column: int | None = field(default=None, metadata={"help": "or the column of the matrix that holds them"})
-    hidden: str = field(default="64", metadata={"help": "widths of hidden layers, such as 128,64; empty for none"})
+    hidden: tuple[int, ...] = field(
+        default=(64,), metadata={"help": "widths of hidden layers, such as 128,64; empty for none"}
+    )
     loss: Literal["cross-entropy", "hinge", "square"] = field(default="cross-entropy", metadata={"help": "loss"})
     optimizer: Literal["sgd", "nesterov", "adam"] = field(default="sgd", metadata={"help": "kind of step"})
     learning_rate: float = field(default=0.1, metadata={"help": "size of a step"})
@@ -42,7 +44,7 @@ class TrainConfig:
     )
     replicas: int = field(default=1, metadata={"help": "copies that descend side by side"})
     local_steps: int | None = field(default=None, metadata={"help": "steps between averages; without it, about 1 s"})
-    validation: float = field(default=0.1, metadata={"help": "share of the samples that is held out"})
+    validation: int | float = field(default=0.1, metadata={"help": "share or number of samples that are held out"})
     patience: int | None = field(default=None, metadata={"help": "epochs without a lower loss before it stops"})
     schedule: Literal["constant", "1/k", "cosine"] = field(default="constant", metadata={"help": "of learning rates"})
     warmup: int = field(default=0, metadata={"help": "steps over which the learning rate grows"})
@@ -77,12 +79,7 @@ def features(A: Matrix, config: TrainConfig) -> Matrix:
 
 def widths(A: Matrix, config: TrainConfig) -> tuple[int, ...]:
     """Inputs, hidden layers, outputs."""
-    try:
-        hidden = tuple(int(width) for width in config.hidden.replace(",", " ").split())
-    except ValueError:
-        msg = f"hidden={config.hidden!r} must be widths of layers, such as 128,64"
-        raise ConfigError(msg) from None
-    return checked_widths((A.shape[1], *hidden, config.outputs))
+    return checked_widths((A.shape[1], *config.hidden, config.outputs))
 
 
 def network(A: Matrix, config: TrainConfig) -> Network:

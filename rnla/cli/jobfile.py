@@ -21,6 +21,11 @@ class JobFile:
     options: dict[str, Any] = field(default_factory=dict)
 
 
+def is_job_file(given: str | None) -> bool:
+    """Whether what stands in the place of a STORE is a job file: its name ends in .toml, and it is no folder."""
+    return given is not None and given.lower().endswith(".toml") and not Path(given).is_dir()
+
+
 def job_file(path: str | None) -> JobFile:
     """The job in a file; an empty one when there is no file.
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from contextlib import ExitStack
 from difflib import get_close_matches
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from rnla.cli.clusters import Machines, opened
 from rnla.cli.door import TOLERANCE_NOT_MET, debug_option, json_option
-from rnla.cli.jobfile import JobFile, job_file
+from rnla.cli.jobfile import is_job_file, job_file
 from rnla.cli.options import given_options, pipeline_options, size
 from rnla.cli.output import print_json, print_rows, singular
 from rnla.errors import ConfigError, DoesNotFitError, OutputError, RequestError
@@ -70,7 +70,7 @@ class Pipelines(click.Group):
         return super().resolve_command(ctx, args)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """A job file may name the pipeline: `rnla run --job job.toml` is `rnla run svd --job job.toml`."""
+        """A job file may name the pipeline: `rnla run job.toml` is `rnla run svd job.toml`."""
         args = [*_pipeline_of_job_file(args), *args]
         if args and args[0].startswith("-") and not {"-h", "--help", "--debug"} & set(args):
             ctx.fail(f"name the pipeline first: {ctx.command_path} PIPELINE STORE {' '.join(args)}")
@@ -83,7 +83,7 @@ class Pipelines(click.Group):
         def work(**parameters: Any) -> None:
             self.work(pipeline, parameters)
 
-        params: list[click.Parameter] = [click.Argument(["store"], required=False)]
+        params: list[click.Parameter] = [click.Argument(["store"], required=False, metavar="[STORE|JOB.toml]")]
         params += [*pipeline_options(pipeline.config, taken), *common]
         command = click.Command(pipeline.name, callback=work, params=params, help=pipeline.summary)
         json_option(command)
@@ -98,10 +98,11 @@ def _pipelines() -> dict[str, Any]:
 
 
 def _pipeline_of_job_file(args: list[str]) -> list[str]:
-    """The pipeline's name from the job file, where the command line begins with an option."""
-    if not args or not args[0].startswith("-"):
+    """The pipeline's name from the job file, where the command line begins with that file or with an option."""
+    if not args or not (args[0].startswith("-") or is_job_file(args[0])):
         return []
-    paths = [after for flag, after in pairwise(args) if flag == "--job"]
+    paths = [args[0]] if is_job_file(args[0]) else []
+    paths += [after for flag, after in pairwise(args) if flag == "--job"]
     paths += [arg.removeprefix("--job=") for arg in args if arg.startswith("--job=")]
     if not paths:
         return []
@@ -112,11 +113,26 @@ def _pipeline_of_job_file(args: list[str]) -> list[str]:
     return [job.pipeline]
 
 
-def _settled(pipeline: Any, parameters: dict[str, Any]) -> tuple[JobFile, dict[str, Any], Machines]:
-    """The job file, the options with flags over it, and where the job runs."""
-    job = job_file(parameters["job"])
+class Asked(NamedTuple):
+    """What the command line and the job file say together."""
+
+    store: str | None
+    out: str | None
+    options: dict[str, Any]
+    machines: Machines
+
+
+def _settled(pipeline: Any, parameters: dict[str, Any]) -> Asked:
+    """The job file with flags over it, and where the job runs; a STORE that ends in .toml is the job file."""
+    store, path = parameters["store"], parameters["job"]
+    if is_job_file(store):
+        if path is not None:
+            msg = f"{store} and --job {path} are two job files: give one"
+            raise ConfigError(msg)
+        store, path = None, store
+    job = job_file(path)
     if job.pipeline not in {None, pipeline.name}:
-        msg = f"job file {parameters['job']} is for {job.pipeline!r} and the command says {pipeline.name!r}"
+        msg = f"job file {path} is for {job.pipeline!r} and the command says {pipeline.name!r}: leave one of them out"
         raise ConfigError(msg)
     machines = Machines(
         parameters["scheduler"],
@@ -125,11 +141,11 @@ def _settled(pipeline: Any, parameters: dict[str, Any]) -> tuple[JobFile, dict[s
         parameters["worker_memory"],
         parameters["threads"],
     )
-    return job, job.options | given_options(parameters), machines
+    out = parameters.get("out") or job.out
+    return Asked(store or job.store, out, job.options | given_options(parameters), machines)
 
 
-def _wanted(given: str | None, from_file: str | None, what: str) -> str:
-    wanted = given or from_file
+def _wanted(wanted: str | None, what: str) -> str:
     if not wanted:
         msg = f"name {what}, here or in a job file"
         raise RequestError(msg)
@@ -141,14 +157,14 @@ def _plan(pipeline: Any, parameters: dict[str, Any]) -> None:
     from rnla.jobs.running import plan_job
     from rnla.sweeps.runners import active_runner
 
-    job, options, machines = _settled(pipeline, parameters)
-    store = _wanted(parameters["store"], job.store, "the STORE that holds the matrix")
+    asked = _settled(pipeline, parameters)
+    machines, store = asked.machines, _wanted(asked.store, "the STORE that holds the matrix")
     limit = parameters["memory"] or parameters["worker_memory"]
     if parameters["graph"] and not parameters["graph"].lower().endswith(".svg"):
         msg = f"--graph {parameters['graph']}: the graph is drawn as SVG; give a file name that ends in .svg"
         raise RequestError(msg)
     with opened(machines):
-        promised = plan_job(pipeline.name, store, options, threads=machines.threads, memory_bytes=limit)
+        promised = plan_job(pipeline.name, store, asked.options, threads=machines.threads, memory_bytes=limit)
         found = resources(active_runner(machines.threads), limit)
     if parameters["graph"]:
         _draw(promised, store, parameters["graph"])
@@ -191,9 +207,9 @@ def _run(pipeline: Any, parameters: dict[str, Any]) -> None:
     from rnla.cli.progress import observer
     from rnla.jobs.running import run_job
 
-    job, options, machines = _settled(pipeline, parameters)
-    store = _wanted(parameters["store"], job.store, "the STORE that holds the matrix")
-    out = _wanted(parameters["out"], job.out, "where the result goes with --out RESULT")
+    asked = _settled(pipeline, parameters)
+    machines, store = asked.machines, _wanted(asked.store, "the STORE that holds the matrix")
+    out = _wanted(asked.out, "where the result goes with --out RESULT")
     quiet = parameters["quiet"] or parameters["as_json"]
     with ExitStack() as stack:
         stack.enter_context(opened(machines))
@@ -202,7 +218,7 @@ def _run(pipeline: Any, parameters: dict[str, Any]) -> None:
             pipeline.name,
             store,
             out,
-            options,
+            asked.options,
             overwrite=parameters["overwrite"],
             threads=machines.threads,
             memory_bytes=parameters["memory"] or parameters["worker_memory"],

@@ -13,7 +13,12 @@ from rnla.errors import ConfigError
 
 _UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 _SIZE = re.compile(r"\s*([0-9]*\.?[0-9]+(?:e[0-9]+)?)\s*([kmgt]?)(i?)(b?)\s*", re.IGNORECASE)
-_PLAIN: dict[Any, click.ParamType[Any]] = {int: click.INT, float: click.FLOAT, str: click.STRING}
+_PLAIN: dict[Any, click.ParamType[Any]] = {
+    int: click.INT,
+    float: click.FLOAT,
+    str: click.STRING,
+    tuple[int, ...]: click.STRING,  # taken apart where options of job files are checked too
+}
 
 
 def size(text: str) -> int:
@@ -43,6 +48,19 @@ class NumberOr(click.ParamType[Any]):
         return value if value in self.words else click.INT.convert(value, param, ctx)
 
 
+class Number(click.ParamType[Any]):
+    """An integer or any other number, as it is written: 100 samples, or a share of 0.1."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """An integer where it is one."""
+        try:
+            return int(value)
+        except ValueError:
+            return click.FLOAT.convert(value, param, ctx)
+
+
 def pipeline_options(config: type[Any], taken: frozenset[str]) -> list[click.Option]:
     """One option for each field of a pipeline's configuration; unset ones are None and keep the field's default."""
     hints = get_type_hints(config)
@@ -65,13 +83,18 @@ def _type(hint: Any, flag: str) -> click.ParamType[Any]:
             return _type(wanted[0], flag)
         if wanted[0] is int and get_origin(wanted[1]) is Literal:
             return NumberOr(get_args(wanted[1]))
+        if set(wanted) == {int, float}:
+            return Number()
     if get_origin(hint) is Literal:
         return click.Choice([str(choice) for choice in get_args(hint) if choice is not None])
     if hint is bool:
         return click.BOOL
     if hint in _PLAIN:
         return _PLAIN[hint]
-    msg = f"the pipeline's option {flag} has type {hint}; a configuration holds int, float, bool, str and Literal"
+    msg = (
+        f"the pipeline's option {flag} has type {hint}; a configuration holds int, float, bool, str, Literal and "
+        "tuple[int, ...]"
+    )
     raise ConfigError(msg)
 
 
@@ -84,6 +107,7 @@ def _help(field: dataclasses.Field[Any]) -> str:
     if default is dataclasses.MISSING:
         return f"{words}  [required]"
     shown = ("on" if default else "off") if isinstance(default, bool) else default
+    shown = ",".join(map(str, shown)) if isinstance(shown, tuple) else shown
     return words if default is None else f"{words}  [default: {shown}]"
 
 

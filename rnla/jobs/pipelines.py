@@ -28,6 +28,7 @@ from rnla.sweeps.matrix import Matrix
 from rnla.sweeps.source import Workspace
 
 GROUP = "rnla.pipelines"
+Integers = tuple[int, ...]  # an option that is a list: [128, 64] in a job file, 128,64 on the command line
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,9 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
         if typing.get_origin(kind) is Literal:
             if value in typing.get_args(kind):
                 return value
+        elif kind == Integers:
+            if (found := _integers(value)) is not None:
+                return found
         elif kind is float and type(value) in {int, float}:
             return float(value)
         elif type(value) is kind:
@@ -147,8 +151,22 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
     raise ConfigError(msg)
 
 
+def _integers(value: Any) -> Integers | None:
+    """Whole numbers of a list, of text such as 128,64, or one alone; None where it is none of these."""
+    if isinstance(value, str):
+        words = value.replace(",", " ").split()
+        return tuple(int(word) for word in words) if all(word.isdecimal() for word in words) else None
+    parts = [value] if isinstance(value, int) else value
+    if not isinstance(parts, list | tuple):
+        return None
+    plain = [part.item() if isinstance(part, np.generic) else part for part in parts]
+    return tuple(plain) if all(type(part) is int for part in plain) else None
+
+
 def _spelt(kind: Any) -> str:
     if typing.get_origin(kind) is Literal:
         return "one of " + ", ".join(str(choice) for choice in typing.get_args(kind))
+    if kind == Integers:
+        return "integers, such as 128,64"
     names = {type(None): "absent", int: "an integer", float: "a number", bool: "true or false", str: "text"}
     return names.get(kind, str(kind))

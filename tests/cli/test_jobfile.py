@@ -4,6 +4,7 @@ import pytest
 
 from rnla.cli.jobfile import job_file
 from rnla.errors import ConfigError
+from tests.cli.conftest import written  # the same way of writing a store
 
 
 @pytest.fixture
@@ -29,6 +30,60 @@ def test_flags_override_the_file(written_job, command, tmp_path):
     outcome = json.loads(done.stdout)
     assert (outcome["attributes"]["config"]["k"], outcome["attributes"]["config"]["passes"]) == (2, 3)
     assert outcome["path"] == str(tmp_path / "other.zarr")
+
+
+def test_a_job_file_may_stand_where_the_store_does(written_job, command, tmp_path):
+    job = written_job("[options]\nk = 4", out=tmp_path / "r.zarr")
+    for number, words in enumerate((["svd", job], [job], ["svd", job, "--k", 2])):
+        done = command("run", *words, "--out", tmp_path / f"{number}.zarr", "--json")
+        assert done.exit_code == 0, done.stderr
+        assert json.loads(done.stdout)["attributes"]["config"]["k"] == (2 if "--k" in words else 4)
+    assert json.loads(command("plan", "svd", job, "--json").stdout)["shape"] == [400, 30]
+
+
+def test_two_job_files_or_another_pipeline_are_refused(written_job, command):
+    job = written_job("[options]\nk = 4")
+    for words, said in (
+        (["pca", job], f"job file {job} is for 'svd' and the command says 'pca'"),
+        (["svd", job, "--job", job], f"{job} and --job {job} are two job files"),
+        ([job, "--job", job], "two job files"),
+    ):
+        done = command("plan", *words)
+        assert done.exit_code == ConfigError.exit_code
+        assert said in done.stderr
+
+
+def test_a_folder_that_ends_like_a_job_file_is_a_store(command, matrix, tmp_path):
+    store = written(tmp_path / "odd.toml", matrix)
+    assert json.loads(command("plan", "svd", store, "--k", 2, "--json").stdout)["shape"] == [400, 30]
+
+
+@pytest.mark.parametrize(
+    ("hidden", "validation", "found"),
+    [("[8, 4]", "40", ([8, 4], 40)), ("8", "0.25", ([8], 0.25)), ('"8,4"', "0", ([8, 4], 0)), ("[]", "0.1", ([], 0.1))],
+)
+def test_widths_are_lists_and_samples_held_out_are_counted_or_a_share(
+    command, store, tmp_path, hidden, validation, found
+):
+    job, common = tmp_path / "job.toml", f"outputs = 1\nlabel_column = 3\nloss = 'square'\nvalidation = {validation}"
+    job.write_text(f"pipeline = 'train'\nstore = '{store}'\n[options]\nepochs = 1\nhidden = {hidden}\n{common}\n")
+    line = ["--loss", "square", "--outputs", 1, "--label-column", 3, "--epochs", 1, "--validation", validation]
+    text = ",".join(map(str, found[0]))
+    for words in ([job], ["train", store, *line, "--hidden", text]):
+        done = command("run", *words, "--out", tmp_path / f"{len(words)}.zarr", "--json")
+        assert done.exit_code == 0, done.stderr
+        record = json.loads(done.stdout)["attributes"]
+        assert (record["config"]["hidden"], record["config"]["validation"]) == found
+        assert record["certificate"]["held_out"] == (found[1] if isinstance(found[1], int) else found[1] * 400)
+
+
+@pytest.mark.parametrize("hidden", ['"a"', "[1.5]", "[true]", "1.5", "-3", '"-3"'])
+def test_widths_that_are_none_are_refused(command, store, tmp_path, hidden):
+    job = tmp_path / "job.toml"
+    job.write_text(f"[options]\noutputs = 1\nlabel_column = 3\nhidden = {hidden}\n")
+    done = command("plan", "train", store, "--job", job)
+    assert done.exit_code == ConfigError.exit_code
+    assert "integers, such as 128,64" in done.stderr or "each 1 or more" in done.stderr
 
 
 def test_plan_takes_the_same_file(written_job, command):
