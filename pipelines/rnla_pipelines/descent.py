@@ -97,4 +97,6 @@ pipeline = Pipeline(
     run=run,
     tall={},
     others=others,
+    of_memory=(),
+    of_disk=(),
 )

@@ -138,4 +138,6 @@ pipeline = Pipeline(
     run=run,
     tall={},
     others=others,
+    of_memory=("hidden", "batch", "validation", "replicas"),
+    of_disk=("hidden",),
 )

@@ -174,16 +174,16 @@ def _plan(pipeline: Any, parameters: dict[str, Any]) -> None:
     else:
         print_rows([(name, singular(value)) for name, value in promised.summary])
     if not fits:
-        _refuse(promised, found)
+        _refuse(pipeline, promised, found)
 
 
-def _refuse(promised: Plan, found: Resources) -> None:
+def _refuse(pipeline: Any, promised: Plan, found: Resources) -> None:
     """What `run` would say; the plan itself has been printed."""
     from rnla.cluster.resources import refuse_if_too_large
-    from rnla.jobs.running import CURE
+    from rnla.jobs.cures import memory_cure
 
     try:
-        refuse_if_too_large(promised.peak_bytes, found, CURE)
+        refuse_if_too_large(promised.peak_bytes, found, memory_cure(pipeline))
     except DoesNotFitError as error:
         click.echo(f"error: {error}", err=True)
         click.get_current_context().exit(error.exit_code)

@@ -21,10 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from rnla.errors import LockedError, OutputError, OutputExistsError, RnlaError, StorageFullError
+from rnla.jobs.differences import differences
 from rnla.records import now
 from rnla.store.writing import writing_errors
-
-CHANGE = "objects_digest"  # the fact of the input that changes when its chunks are written again
 
 
 @dataclass(frozen=True)
@@ -110,8 +109,9 @@ class JobFolder:
             known = None
         if known is not None and known != spec:
             msg = (
-                f"{self.root}: an unfinished job is here that differs in {differences(spec, known)}; run it "
-                "with the options it had, give overwrite=True (--overwrite) to drop its work, or choose another place"
+                f"{self.root}: an unfinished job is here that differs in "
+                f"{differences(spec, known) or 'its view of the matrix'}. With the options it had it goes on; "
+                "overwrite=True (--overwrite) drops its work and starts anew; or choose another place"
             )
             raise OutputExistsError(msg)
         if not self.state.exists():  # nothing was finished, and the data may have changed since
@@ -158,25 +158,6 @@ def _how_it_failed(error: BaseException) -> dict[str, str]:
     if not isinstance(error, Exception):  # Ctrl-C, SIGTERM
         return {"status": "interrupted"}
     return {"status": "failed", "error": type(error).__name__, "message": str(error)}
-
-
-def differences(spec: dict[str, Any], known: dict[str, Any]) -> str:
-    """What is not the same, in words: pipeline, single options and facts of the input, view."""
-    return ", ".join(_differences(spec, known))
-
-
-def _differences(spec: dict[str, Any], known: dict[str, Any], where: str = "") -> Iterator[str]:
-    for name, value in spec.items():
-        there = known.get(name)
-        if value == there:
-            continue
-        if isinstance(value, dict) and isinstance(there, dict):
-            yield from _differences(value, there, f"{where}{name} ")
-        elif name == CHANGE:
-            which = "store's chunks" if where == "input " else f"chunks of {where.strip().rpartition(' ')[2]}"
-            yield f"the {which}, which were written again since"
-        else:
-            yield f"{where}{name} ({there} there, {value} asked)" if where else name
 
 
 def write_json(file: Path, record: dict[str, Any]) -> None:

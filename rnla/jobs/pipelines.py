@@ -68,6 +68,8 @@ class Pipeline:
     run: Callable[[Matrix, Any, Place], Delivered]
     tall: dict[str, tuple[str, str]]  # tall arrays of the result and their dimension names
     others: Callable[[Matrix, Any], dict[str, Matrix]] = alone  # what is read besides the matrix, as configured
+    of_memory: tuple[str, ...] | None = None  # options that need less of it when they are smaller; None: the usual ones
+    of_disk: tuple[str, ...] | None = None
 
 
 def names() -> tuple[str, ...]:

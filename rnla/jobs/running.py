@@ -21,7 +21,9 @@ from rnla.arrays import DType, spelt_bytes
 from rnla.cluster.resources import refuse_if_too_large, resources
 from rnla.errors import ConfigError, DoesNotFitError, IntegrityError, OutputExistsError
 from rnla.jobs.checkpoints import FileCheckpoints, checkpoint_bytes
-from rnla.jobs.folders import CHANGE, JobFolder, differences
+from rnla.jobs.cures import disk_cure, memory_cure
+from rnla.jobs.differences import CHANGE, differences
+from rnla.jobs.folders import JobFolder
 from rnla.jobs.pipelines import Pipeline, Place, configured, pipeline
 from rnla.opening import open_matrix
 from rnla.records import Made, input_record, now
@@ -34,9 +36,9 @@ from rnla.sweeps.runners import current
 from rnla.sweeps.source import Grid, Tall
 
 SELDOM = 50  # times what it takes to look whether the input is what it was, between two looks
-CURE = (
-    "Use workers with more memory or fewer threads, fewer columns (smaller k, oversample or passes), or rechunk the "
-    "store to row panels: rnla rechunk"
+CURE = (  # of factorisations that are no jobs
+    "Use workers with more memory or fewer threads, smaller k, oversample or passes, or rechunk the store to row "
+    "panels: rnla rechunk"
 )
 
 
@@ -175,9 +177,9 @@ def run_job(
     if (reused := _reusable(folder.target, work.spec, overwrite=overwrite)) is not None:
         return _told(watcher, reused)
     found = resources(A.swept_by, memory_bytes)
-    refuse_if_too_large(plan.peak_bytes, found, CURE)
+    refuse_if_too_large(plan.peak_bytes, found, memory_cure(chosen))
     with writing_errors(folder.root):
-        _refuse_full_disk(plan, folder)
+        _refuse_full_disk(plan, folder, disk_cure(chosen))
     watcher.planned(plan)
     with folder.locked():
         if (reused := _reusable(folder.target, work.spec, overwrite=overwrite)) is not None:
@@ -361,7 +363,7 @@ def _reusable(target: Path, spec: dict[str, Any], *, overwrite: bool) -> Outcome
     return None
 
 
-def _refuse_full_disk(plan: Plan, folder: JobFolder) -> None:
+def _refuse_full_disk(plan: Plan, folder: JobFolder, cure: str) -> None:
     place = next(parent for parent in folder.root.parents if parent.exists())
     free = shutil.disk_usage(place).free
     kept = sum(file.stat().st_size for file in folder.work.rglob("*") if file.is_file()) if folder.work.exists() else 0
@@ -371,6 +373,6 @@ def _refuse_full_disk(plan: Plan, folder: JobFolder) -> None:
         msg = (
             f"the result needs {spelt_bytes(plan.output_bytes)}, and while it is made "
             f"{spelt_bytes(plan.scratch_bytes)} more and {spelt_bytes(states)} for checkpoints, but {place} has only "
-            f"{spelt_bytes(free)} free; choose a larger disk or a smaller k"
+            f"{spelt_bytes(free)} free; {cure}"
         )
         raise DoesNotFitError(msg)

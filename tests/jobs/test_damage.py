@@ -467,7 +467,7 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_read(store, tmp_pat
         A = watched(rnla.open(store.path), tmp_path / "log")
         with pytest.raises(DoesNotFitError) as caught:
             run_job("svd", A, small / "out", SMALL)
-        for words in (str(small), "the result needs", "has only 65.54 kB free", "choose a larger disk or a smaller k"):
+        for words in (str(small), "the result needs", "has only 65.54 kB free", "choose a larger disk or smaller k"):
             assert words in str(caught.value)
         assert reads(tmp_path / "log") == []
         assert list(small.iterdir()) == []

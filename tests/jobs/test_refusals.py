@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,12 +24,14 @@ from rnla.errors import (
     StoreError,
     UnsupportedError,
 )
+from rnla.jobs.cures import disk_cure, memory_cure
+from rnla.jobs.differences import differences
 from rnla.jobs.pipelines import configured, names, pipeline, pipelines
 from rnla.jobs.running import plan_job, run_job
 from rnla.store.rechunk import rechunk
 from tests.faults import reads, watched
 from tests.jobs.attempts import Job, Moment, files, killed
-from tests.jobs.conftest import SMALL, K
+from tests.jobs.conftest import SMALL, K, M, kept
 
 
 def job_folder(out):
@@ -260,6 +263,34 @@ def test_a_plan_that_exceeds_the_memory_is_refused_before_a_chunk_is_read(store,
     assert rnla.load(tmp_path / "out").record["plan"]["peak_bytes"] <= 2 * needed
 
 
+CURES = {  # what each pipeline can make smaller: for its memory, on the disk
+    "svd": ("smaller k, oversample or passes, or rechunk", "a larger disk or smaller k"),
+    "cur": ("smaller k, passes, columns or rows, or rechunk", "a larger disk or smaller k, columns or rows"),
+    "column-norms": ("fewer threads, or rechunk", "a larger disk"),
+    "sampled-product": ("smaller draws, or rechunk", "a larger disk or smaller draws"),
+    "train": ("smaller hidden, batch, validation or replicas, or rechunk", "a larger disk or smaller hidden"),
+    "predict": ("fewer threads, or rechunk", "a larger disk"),
+    "descent-study": ("fewer threads, or rechunk", "a larger disk"),
+}
+
+
+@pytest.mark.parametrize("name", CURES)
+def test_the_cure_names_what_the_pipeline_can_change(name):
+    memory, disk = CURES[name]
+    assert memory in memory_cure(pipeline(name))
+    assert disk_cure(pipeline(name)) == f"choose {disk}"
+
+
+def test_a_job_and_its_plan_name_the_same_cure(store, tmp_path, capsys):
+    line = [store.path, "--outputs", 1, "--loss", "square", "--label-column", 3, "--memory", "1MB"]
+    said = []
+    for words in (["plan", "train", *line], ["run", "train", *line, "--out", tmp_path / "out"]):
+        with pytest.raises(SystemExit):
+            main([*map(str, words)])
+        said.append(capsys.readouterr().err.partition("allowed. ")[2])
+    assert said[0] == said[1] == f"{memory_cure(pipeline('train'))}\n"
+
+
 def test_every_pipeline_is_refused_before_a_chunk_is_read_where_memory_or_place_is_wanting(sample, tmp_path):
     job = sample(log="log")
     with pytest.raises(DoesNotFitError, match="more memory"):
@@ -279,13 +310,18 @@ def test_an_unfinished_job_of_other_options_is_kept_and_what_differs_is_named(st
     killed(begun, Moment(sweep=2))
     before = files(begun.folder / "work")
     for other, words in (
-        (store.job(tmp_path / "out", method="krylov", seed=5), ["config seed (0 there, 5 asked)"]),
-        (store.job(tmp_path / "out", k=2), ["config k (3 there, 2 asked)", "config method (krylov there, auto asked)"]),
-        (store.job(tmp_path / "out", "pca", method="krylov"), ["pipeline"]),
+        (store.job(tmp_path / "out", method="krylov", seed=5), ["option seed (0 there, 5 asked). With"]),
+        (store.job(tmp_path / "out", k=2), ["option k (3 there, 2 asked)", "option method (krylov there, auto asked)"]),
+        (store.job(tmp_path / "out", "pca", method="krylov"), ["in pipeline (svd there, pca asked). With"]),
     ):
         with pytest.raises(OutputExistsError) as caught:
             other.run()
-        for word in (str(begun.folder), *words, "--overwrite", "options it had"):
+        for word in (
+            str(begun.folder),
+            *words,
+            "--overwrite) drops its work and starts anew",
+            "options it had it goes on",
+        ):
             assert word in str(caught.value), caught.value
         assert files(begun.folder / "work") == before
     assert begun.run().resumed_sweeps == 2
@@ -294,9 +330,45 @@ def test_an_unfinished_job_of_other_options_is_kept_and_what_differs_is_named(st
 def test_an_unfinished_job_on_another_store_is_kept(store, wide, tmp_path):
     begun = store.job(tmp_path / "out", method="krylov")
     killed(begun, Moment(sweep=1))
-    with pytest.raises(OutputExistsError, match=r"input url \(.*a\.zarr there, .*wide\.zarr asked\)"):
+    with pytest.raises(OutputExistsError, match=r"in the store \(.*a\.zarr there, .*wide\.zarr asked\)\. "):
         wide.job(tmp_path / "out", method="krylov").run()
     assert begun.run().resumed_sweeps == 1
+
+
+def test_other_labels_are_named_once_and_no_digest_is_told(store, tmp_path):
+    rng = np.random.default_rng(3)
+    places = [kept(rng.standard_normal((count, 1)), tmp_path / f"y{count}", (100, 1)).path for count in (M, M - 1)]
+    options = {"outputs": 1, "loss": "square", "epochs": 2, "labels": str(places[0])}
+    begun = Job("train", str(store.path), str(tmp_path / "out"), options)
+    killed(begun, Moment(sweep=1))
+    with pytest.raises(OutputExistsError) as caught:
+        replace(begun, options=options | {"labels": str(places[1])}).run()
+    told = f"that differs in option labels ({places[0]} there, {places[1]} asked). With the options it had"
+    assert told in str(caught.value)
+    shutil.rmtree(places[0])
+    kept(rng.standard_normal((M - 2, 2)), places[0], (50, 1))
+    with pytest.raises(OutputExistsError) as caught:
+        begun.run()
+    said = (
+        f"in shape of labels ({M} x 1 there, {M - 2} x 2 asked), chunks of labels (100 x 1 there, 50 x 1 asked). With"
+    )
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("asked", "there", "words"),
+    [
+        ({}, {}, ""),
+        ({"manifest": "b"}, {"manifest": "a"}, "the fingerprint of the store, which was taken anew since"),
+        ({"digest": "b"}, {"digest": "a"}, "the data of the store, which is not what it was"),
+        ({"objects_digest": "b"}, {}, "the chunks of the store, which were written again since"),
+        ({"url": "a"}, {}, "the store (a matrix in memory there, a asked)"),
+        ({"dtype": "f4", "metadata_digest": "b"}, {"dtype": "f8"}, "dtype of the store (f8 there, f4 asked)"),
+    ],
+)
+def test_differences_of_a_store_are_told_in_words(asked, there, words):
+    spec = {"pipeline": "svd", "config": {}}
+    assert differences(spec | {"input": asked}, spec | {"input": there}) == words
 
 
 def test_overwrite_drops_an_unfinished_job_of_other_options(store, tmp_path):
