@@ -13,6 +13,7 @@ from rnla.algorithms.planning_training import plan_prediction
 from rnla.algorithms.trained import PredictionCertificate, Trained
 from rnla.cluster.resources import Resources
 from rnla.errors import ConfigError, RequestError
+from rnla.jobs.folders import published
 from rnla.jobs.pipelines import Delivered, Pipeline, Place
 from rnla.public.loading import load
 from rnla.sweeps.matrix import Matrix
@@ -42,7 +43,7 @@ def view(A: Matrix, config: PredictConfig) -> Matrix:
 
 def loaded(config: PredictConfig) -> Trained | Network:
     """What was trained or saved."""
-    found = load(config.network)
+    found = load(published(config.network))
     if not isinstance(found, Trained | Network):
         msg = f"network={config.network!r} is neither a result of the train pipeline nor of rnla.nn.save: give one"
         raise ConfigError(msg)

@@ -25,24 +25,28 @@ UNLIKE = 6  # reads whose bytes are told one by one at most
 @click.argument("result")
 @click.option("--html", metavar="FILE.html", help="Write a report too: one file that needs no network to be read.")
 @click.option("--modes", type=click.IntRange(1), default=20, show_default=True, help="Lines of the table.")
+@click.option("--quiet", "-q", is_flag=True, help="Say nothing but errors: the report is written, and the result read.")
 @json_option
 @debug_option
-def show(result: str, *, html: str | None, modes: int, as_json: bool) -> None:
+def show(result: str, *, html: str | None, modes: int, quiet: bool, as_json: bool) -> None:
     """Certificate of a result, and its modes with a scree plot, its columns and rows, draws, pairs or largest norms."""
     from rnla.cli.listings import listing
+    from rnla.jobs.folders import published
     from rnla.store.results import read_result
 
-    found = read_result(result)
+    found = read_result(published(result))
     record = record_of(found.attributes)
     if html:
         from rnla.dashboard.report import write_report
 
         write_report(result, html)
-        click.echo(f"report: {html}", err=True)
+        if not quiet:
+            click.echo(f"report: {html}", err=True)
     listed = listing(found, modes)
     if as_json:
         held = {"modes": _modes(found)} if listed is None else {listed.name: listed.rows, "count": listed.total}
         print_json(record | {"path": result, "arrays": _shapes(found)} | held)
+    if as_json or quiet:
         return
     print_rows(told_record(record, found), title=f"{record.get('pipeline', 'result')}: {result}")
     s = _singular_values(found)

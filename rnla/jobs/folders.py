@@ -20,9 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rnla.errors import LockedError, OutputError, OutputExistsError, RnlaError, StorageFullError
+from rnla.errors import LockedError, OutputError, OutputExistsError, RnlaError, StorageFullError, StoreError
 from rnla.jobs.differences import differences
 from rnla.records import now
+from rnla.store.publishing import local_target
 from rnla.store.writing import writing_errors
 
 
@@ -152,6 +153,15 @@ class JobFolder:
             (self.root / name).unlink(missing_ok=True)
         shutil.rmtree(self.root / "attempts", ignore_errors=True)
         shutil.rmtree(self.work, ignore_errors=True)
+
+
+def published(place: str | os.PathLike[str]) -> Path:
+    """The absolute path of a result that is to be read; StoreError where nothing is there at all."""
+    path = local_target(place)
+    if not path.exists():
+        msg = f"{path}: there is no such file or folder; check the path"
+        raise StoreError(msg)
+    return path
 
 
 def _how_it_failed(error: BaseException) -> dict[str, str]:

@@ -29,6 +29,17 @@ CASES = {
 }
 
 
+DIVERGING = ["--learning-rate", "1e6", "--loss", "square", "--outputs", "1", "--label-column", "3", "--batch", "8"]
+
+
+def test_descent_that_diverges_ends_with_3_and_leaves_no_result(command, store, tmp_path):
+    done = command("run", "train", store, *DIVERGING, "--out", tmp_path / "out.zarr")
+    assert done.exit_code == 3
+    assert "descent diverged" in done.stderr
+    assert not (tmp_path / "out.zarr").exists()
+    assert "descent diverged; no result is there" in command("--help").output
+
+
 IN_A_PROCESS = (  # one for each code
     "done",
     "rank out of range",

@@ -8,7 +8,7 @@ import zarr
 
 import rnla
 from rnla.arrays import spelt_bytes
-from rnla.errors import IntegrityError
+from rnla.errors import IntegrityError, StoreError
 from rnla.store.results import read_result
 from tests.cli.conftest import written  # the same way of writing a store
 
@@ -64,6 +64,21 @@ def test_html_is_written_and_named(command, result, tmp_path):
     done = command("show", result, "--html", tmp_path / "r.html")
     assert done.stderr == f"report: {tmp_path / 'r.html'}\n"
     assert "<html" in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+def test_a_quiet_show_writes_the_report_and_prints_nothing(command, result, tmp_path):
+    done = command("show", result, "-q", "--html", tmp_path / "r.html")
+    assert (done.exit_code, done.output) == (0, "")
+    assert "<html" in (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert json.loads(command("show", result, "--quiet", "--json").stdout)["pipeline"] == "pca"
+    assert "no such file or folder" in command("show", tmp_path / "none", "--quiet").stderr
+
+
+@pytest.mark.parametrize("line", [["show", "{none}"], ["plan", "predict", "{store}", "--network", "{none}"]])
+def test_a_result_that_is_not_there_is_told_as_absent(command, store, tmp_path, line):
+    done = command(*(word.format(none=tmp_path / "none.zarr", store=store) for word in line))
+    assert done.exit_code == StoreError.exit_code
+    assert done.stderr == f"error: {tmp_path / 'none.zarr'}: there is no such file or folder; check the path\n"
 
 
 def test_a_damaged_result_is_told_as_such(command, result, tmp_path):
