@@ -30,10 +30,23 @@ class Labelled(Protocol):
 
 
 def check_labels(A: Matrix, config: Labelled) -> None:
-    """Refuses targets that are given twice, or not at all, or are a column that is not there."""
+    """Refuses targets that are given twice, or not at all, or are a column that is not there; and no rows at all."""
+    check_rows(A)
     if (config.labels is None) == (config.label_column is None):
         msg = "give labels, the place of the targets, or label_column, the column of the matrix that holds them"
         raise ConfigError(msg)
+    check_column(A, config)
+
+
+def check_rows(A: Matrix) -> None:
+    """RequestError for a matrix without rows."""
+    if A.shape[0] == 0:
+        msg = f"the matrix is of shape 0 x {A.shape[1]}: it has no rows"
+        raise RequestError(msg)
+
+
+def check_column(A: Matrix, config: Labelled) -> None:
+    """RequestError for a column of targets that is not there."""
     if config.label_column is not None and not 0 <= config.label_column < A.shape[1]:
         msg = f"label_column={config.label_column} must lie in 0..{A.shape[1] - 1}"
         raise RequestError(msg)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.sparse
+import zarr
 
 import rnla.sweeps.geometry
 import rnla.sweeps.retries
@@ -36,6 +37,12 @@ SAMPLES = {  # pipelines that take lines or samples of a matrix: name, store, op
     "similarity of few": ("similarity", "wide", {"threshold": 0.9}),
     "cur of a sparse matrix": ("cur", "sparse", {"k": K}),
     "predict": ("predict", "store", {"network": "{network}"}),
+    "predict and score": (
+        "predict",
+        "store",
+        {"network": "{network}", "labels": "{classes}", "loss": "cross-entropy"},
+    ),
+    "predict a column": ("predict", "store", {"network": "{narrow}", "label_column": 5, "loss": "square"}),
     "descent": ("descent-study", "store", {"label_column": 5, "epochs": 2, "seeds": 2, "steps": 60}),
     "train": (
         "train",
@@ -151,12 +158,27 @@ def network(tmp_path):
     return rnla.nn.save(rnla.nn.Network((N, 5, 2), seed=4), tmp_path / "net.zarr")
 
 
+@pytest.fixture
+def narrow(tmp_path):
+    """A network of one output that takes a column less."""
+    return rnla.nn.save(rnla.nn.Network((N - 1, 5, 1), seed=4), tmp_path / "narrow.zarr")
+
+
+@pytest.fixture
+def classes(tmp_path):
+    """Two classes, in a store of one dimension."""
+    labels = np.random.default_rng(6).integers(0, 2, M)
+    zarr.create_array(str(tmp_path / "classes.zarr"), data=labels, chunks=(CHUNK,))
+    return tmp_path / "classes.zarr"
+
+
 @pytest.fixture(params=SAMPLES)
-def sample(request, right, network, tmp_path):
+def sample(request, right, network, narrow, classes, tmp_path):
     """The job of a pipeline that takes samples, its store, and where it goes: `sample(out)`, reads logged if asked."""
     name, where, options = SAMPLES[request.param]
     found = request.getfixturevalue(where)
     places = {"{right}": str(right.path), "{network}": str(network)}
+    places |= {"{narrow}": str(narrow), "{classes}": str(classes)}
     given = {key: places.get(value, value) if isinstance(value, str) else value for key, value in options.items()}
 
     def job(out="out", *, log=None):

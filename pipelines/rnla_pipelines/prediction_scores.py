@@ -1,0 +1,218 @@
+"""What the values of a network say: classes that it decides, or ranges of its numbers; beside what is known, if it is.
+
+Values are looked at in the chunks in which they were written, so that memory does not grow with the rows.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import psutil
+
+from rnla.algorithms.delivery import Named
+from rnla.algorithms.samples import checked_targets, stored_bytes
+from rnla.algorithms.targets import strips, targets_of
+from rnla.algorithms.trained import PredictionCertificate
+from rnla.arrays import Array, DType
+from rnla.kernels.layers import decided, loss_and_slopes
+from rnla.sweeps.matrix import Matrix
+from rnla.sweeps.runners import Cluster
+from rnla.sweeps.source import Tall, Workspace
+from rnla.sweeps.spans import Tally
+
+LABEL = np.dtype(np.int32)  # of classes that were decided
+PART_ENTRIES = 1 << 18  # of values, looked at at once
+
+
+@dataclass(frozen=True, repr=False)
+class Predicted(PredictionCertificate):
+    """What was evaluated, and how it compares with the targets that were given."""
+
+    rows: int = 0
+    loss: str | None = None  # by which the network was trained; None: not known
+    mean_loss: float | None = None  # the same of these rows; None: no targets were given, here and below
+    accuracy: float | None = None  # share of the rows that were decided rightly
+    largest_class: int | None = None  # the class of most rows
+    largest_share: float | None = None  # theirs of all rows: what always naming that class would give
+    r2: float | None = None  # 1 - |y - F|^2 / |y - mean|^2, the mean over the outputs whose targets vary
+    rmse: float | None = None  # root mean square of y - F, over all outputs
+    spread: float | None = None  # that of y - mean: what always naming the mean would give
+
+    @property
+    def summary(self) -> list[tuple[str, str]]:
+        """Names and values, as they are printed."""
+        lines = [*super().summary[:-1], ("rows", f"{self.rows:,}")]
+        if self.accuracy is not None:
+            lines.append(("decided rightly", f"{self.accuracy:.2%}"))
+            lines.append((f"always class {self.largest_class}", f"{self.largest_share:.2%}"))
+        if self.rmse is not None:
+            lines.append(("root mean square error", f"{self.rmse:.6g}, of always the mean {self.spread:.6g}"))
+            lines.append(("R^2", "not known: targets do not vary" if self.r2 is None else f"{self.r2:.6g}"))
+        return [*lines, ("status", self.status)]
+
+
+class Tallied(Protocol):
+    """What is summed up over the rows."""
+
+    def take(self, Z: Array, y: Array | None) -> None:
+        """Some rows of values (p, c), and their targets (p, 1) or (p, c)."""
+
+    def arrays(self) -> Named:
+        """Of the result."""
+
+    def facts(self) -> dict[str, Any]:
+        """Of the certificate."""
+
+
+@dataclass
+class Decisions:
+    """Classes that a network decides: how many rows of each, and of each class that is known."""
+
+    loss: str
+    outputs: int
+    counts: Array = field(init=False)  # (k,)
+    confusion: Array = field(init=False)  # (k, k) known class, decided class
+    total: float = field(default=0.0, init=False)
+
+    def __post_init__(self) -> None:
+        classes = max(2, self.outputs)
+        self.counts, self.confusion = np.zeros(classes, np.int64), np.zeros((classes, classes), np.int64)
+
+    def take(self, Z: Array, y: Array | None) -> None:
+        """Some rows."""
+        taken = self._places(decided(self.loss, Z))
+        self.counts += np.bincount(taken, minlength=self.counts.size)
+        if y is not None:
+            known = y[:, 0].astype(np.int64)
+            self.total += float(loss_and_slopes(self.loss, Z, known, np.empty_like(Z), None).sum())
+            np.add.at(self.confusion, (self._places(known), taken), 1)
+
+    def _places(self, labels: Array) -> Array:
+        """Of classes; -1 and 1 of a single output are the first and the second."""
+        return np.asarray((labels > 0).astype(np.int64) if self.outputs == 1 else labels)
+
+    def arrays(self) -> Named:
+        """Rows of each class that was decided, and the confusion where classes are known."""
+        found: Named = {"class_counts": (self.counts, ("class",))}
+        if self.confusion.any():
+            found["confusion"] = (self.confusion, ("true_class", "decided_class"))
+        return found
+
+    def facts(self) -> dict[str, Any]:
+        """Accuracy, and that of naming the largest class."""
+        known = self.confusion.sum(axis=1)
+        if not (count := int(known.sum())):
+            return {}
+        largest = int(known.argmax())
+        return {
+            "mean_loss": self.total / count,
+            "accuracy": int(np.trace(self.confusion)) / count,
+            "largest_class": (-1, 1)[largest] if self.outputs == 1 else largest,
+            "largest_share": int(known[largest]) / count,
+        }
+
+
+@dataclass
+class Spread:
+    """Means and squares of columns, joined strip by strip (Chan's updates)."""
+
+    count: int = 0
+    mean: Any = 0.0  # (c,)
+    squares: Any = 0.0  # (c,) of what is left of the mean
+    least: Any = np.inf
+    largest: Any = -np.inf
+
+    def take(self, Y: Array) -> None:
+        """Some rows: (p, c) float64."""
+        more = self.count + len(Y)
+        own = Y.mean(axis=0)
+        shift = own - self.mean
+        self.squares = self.squares + ((Y - own) ** 2).sum(axis=0) + shift**2 * self.count * len(Y) / more
+        self.mean = self.mean + shift * len(Y) / more
+        self.count, self.least, self.largest = (
+            more, np.minimum(self.least, Y.min(axis=0)), np.maximum(self.largest, Y.max(axis=0))
+        )  # fmt: skip
+
+
+@dataclass
+class Numbers:
+    """Numbers that a network gives: their ranges, and their distance from those that are known."""
+
+    values: Spread = field(default_factory=Spread, init=False)
+    targets: Spread = field(default_factory=Spread, init=False)
+    left: Any = field(default=0.0, init=False)  # (c,) squares of target - value
+
+    def take(self, Z: Array, y: Array | None) -> None:
+        """Some rows."""
+        wide = Z.astype(np.float64)
+        self.values.take(wide)
+        if y is not None:
+            known = y.astype(np.float64)
+            self.targets.take(known)
+            self.left = self.left + ((known - wide) ** 2).sum(axis=0)
+
+    def arrays(self) -> Named:
+        """By output: range, mean and deviation of the values, R^2 and root mean square error."""
+        v, each = self.values, ("output",)
+        deviation = np.sqrt(v.squares / max(v.count, 1))
+        found: Named = {"least": (v.least, each), "largest": (v.largest, each), "mean": (v.mean, each)}
+        found["deviation"] = (deviation, each)
+        if self.targets.count:
+            found |= {"r2": (self._r2(), each), "rmse": (np.sqrt(self.left / self.targets.count), each)}
+        return found
+
+    def _r2(self) -> Array:
+        """NaN where targets do not vary."""
+        varying = self.targets.squares > 0
+        return np.where(varying, 1.0 - self.left / np.where(varying, self.targets.squares, 1.0), np.nan)
+
+    def facts(self) -> dict[str, Any]:
+        """Over all outputs."""
+        if not self.targets.count:
+            return {}
+        r2, entries = self._r2(), self.targets.count * self.left.size
+        known = r2[np.isfinite(r2)]
+        return {
+            "mean_loss": 0.5 * float(self.left.sum()) / self.targets.count,
+            "r2": float(known.mean()) if known.size else None,
+            "rmse": math.sqrt(float(self.left.sum()) / entries),
+            "spread": math.sqrt(float(self.targets.squares.sum()) / entries),
+        }
+
+
+def tallied(values: Tall, loss: str | None, truth: Tall | None, label: Tall | None) -> Tallied:
+    """Values looked at chunk by chunk, with targets if they are known; classes go to `label` if it is given."""
+    (m, outputs), height = values.shape, values.source.chunks[0]
+    found: Tallied = Numbers() if label is None else Decisions(str(loss), outputs)
+    step = max(1, PART_ENTRIES // outputs)
+    for first in range(0, m, height):
+        rows = slice(first, min(first + height, m))
+        Z = values.source.read(rows, slice(0, outputs))
+        y = None if truth is None else truth.source.read(rows, slice(0, truth.shape[1]))
+        if label is not None:
+            label.write(rows, decided(str(loss), Z)[:, None].astype(LABEL))
+        for start in range(0, len(Z), step):
+            part = slice(start, start + step)
+            found.take(Z[part], None if y is None else y[part])
+    return found
+
+
+def kept(A: Matrix, y: Matrix, loss: str, outputs: int, dtype: DType, workspace: Workspace, rows: int) -> Tall:
+    """Targets checked and beside the values, so that they are read once: (m, c), refused before A is read."""
+    source = targets_of(y)
+    into = workspace.tall("truth", source.shape, source.dtype, rows)
+    for at, block in strips(source):
+        into.write(at, block)
+    read = stored_bytes(y)
+    A.meter.tallies.append(Tally(bytes_read=read, peak_bytes=held_bytes(A)))
+    A.meter.progress(read)
+    checked_targets(into.source, loss, outputs, dtype)
+    return into
+
+
+def held_bytes(A: Matrix) -> int:
+    """Memory of this process, where it is the one that works; that of a cluster's client is promised nowhere."""
+    return 0 if isinstance(A.swept_by, Cluster) else int(psutil.Process().memory_info().rss)
