@@ -8,6 +8,7 @@ A^T A exactly, so that the comparison is not blurred by the loss that is left.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -64,7 +65,7 @@ class StudyCertificate(Certified):
 
     condition: float  # of A^T A
     learning_rate: float  # of stochastic descent
-    rates: dict[str, dict[str, Any]] = field(default_factory=dict)  # by method: measured, theory, stopped
+    rates: dict[str, dict[str, Any]] = field(default_factory=dict)  # by method: measured, theory, stopped, truth
     comparisons: dict[str, dict[str, float]] = field(default_factory=dict)  # by sampling: ratio, low, high
 
     @classmethod
@@ -72,6 +73,7 @@ class StudyCertificate(Certified):
         """What a study found."""
         rates = {
             p.method: {"measured": None if math.isnan(p.rate) else p.rate, "theory": p.theory, "stopped": p.stopped}
+            | ({} if p.true_errors is None else {"truth": against_truth(p)})
             for p in found.paths
         }
         compared = {c.sampling: {"ratio": c.ratio, "low": c.low, "high": c.high} for c in found.comparisons}
@@ -87,19 +89,41 @@ class StudyCertificate(Certified):
         """Names and values, as they are printed."""
         lines = [("condition of A^T A", f"{self.condition:.6g}")]
         for method, rate in self.rates.items():
-            stop = (
-                ""
-                if rate["stopped"] is None
-                else f"; the residual is as small as the noise at step {rate['stopped']:,}"
-            )
-            seen = (
-                "too few steps to tell" if rate["measured"] is None else f"{rate['measured']:.4g} of the error a step"
-            )
-            lines.append((method, f"{seen}; theory {rate['theory']:.4g}{stop}"))
+            lines += told_path(method, rate)
         for sampling, found in self.comparisons.items():
             ends = f"{found['low']:.3g} to {found['high']:.3g}"
             lines.append((sampling, f"leaves {found['ratio']:.3g} times what permutations leave (95 %: {ends})"))
         return [*lines, ("status", self.status)]
+
+
+def against_truth(p: Path) -> dict[str, Any]:
+    """Semi-convergence, at the steps that were looked at: the least error, where, at the stop, and at the end."""
+    errors: Array = np.zeros(0) if p.true_errors is None else p.true_errors
+    best = int(np.argmin(errors))
+    stop = None if p.stopped is None else float(errors[int(np.argmin(np.abs(p.steps - p.stopped)))])
+    return {
+        "least": float(errors[best]),
+        "at": int(p.steps[best]),
+        "stopped": stop,
+        "end": float(errors[-1]),
+        "steps": int(p.steps[-1]),
+    }
+
+
+def told_path(method: str, rate: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The rate beside theory, where the discrepancy principle stops, and how near the truth the iterates come."""
+    measured, theory, seen = rate["measured"], rate["theory"], rate.get("truth")
+    far = f"no rate is seen yet: by theory ({theory:.4g}) the slowest part takes {1 / theory:.2g} steps"
+    lines = [(method, far if measured is None else f"{measured:.4g} of the error a step; theory {theory:.4g}")]
+    if rate["stopped"] is not None:
+        lines.append(("  stop", f"the residual is as small as the noise at step {rate['stopped']:,}"))
+    if seen is not None and seen["at"] == 0:
+        lines.append(("  error", f"only grows, to {seen['end']:.4g} times the truth"))
+    elif seen is not None:
+        stop = "" if seen["stopped"] is None else f", {seen['stopped']:.4g} at the stop"
+        ends = f"least {seen['least']:.4g} at step {seen['at']:,}{stop}, {seen['end']:.4g} at step {seen['steps']:,}"
+        lines.append(("  error", f"{ends}, against the truth"))
+    return lines
 
 
 def checked_study(epochs: Any, seeds: Any, batch: Any, steps: Any) -> tuple[int, int, int, int]:

@@ -146,9 +146,9 @@ def error_plot(found: Bases, drawn: list[Curve]) -> str:
     values = np.concatenate([curve.ys for curve in drawn])
     y = curves.values_axis("relative error (%)", values)
     rank, count = int(found.result.certificate.get("rank") or 0), found.column_errors.size - 1
-    mark = (rank, f"k = {rank}") if 0 < rank < count else None
+    marks = [(rank, f"k = {rank}")] if 0 < rank < count else []
     return curves.comparison(drawn, from_zero("rank", count), y,
-                             "Relative error of each basis against rank; values in the table", mark=mark)  # fmt: skip
+                             "Relative error of each basis against rank; values in the table", marks=marks)  # fmt: skip
 
 
 def from_zero(label: str, count: int) -> Axis:

@@ -38,8 +38,16 @@ def values_axis(label: str, values: Array) -> Axis:
     return replace(linear(label, [0.0, top], pad=0.0), high=1.05 * top)
 
 
-def comparison(curves: Sequence[Curve], x: Axis, y: Axis, says: str, *, mark: tuple[float, str] | None = None) -> str:
-    """Curves in one frame, each named at its right end; `mark` is a vertical line with its text."""
+def comparison(
+    curves: Sequence[Curve],
+    x: Axis,
+    y: Axis,
+    says: str,
+    *,
+    marks: Sequence[tuple[float, str]] = (),
+    below: bool = False,
+) -> str:
+    """Curves in one frame, each named at its right end; `marks` are vertical lines, their texts at the top or below."""
     names = [f"{curve.name}  {curve.end}".strip() for curve in curves]
     frame = Frame(x, y, height=330, right=round(20 + 1.08 * LETTER * max(map(len, names), default=0)))
     edge = frame.box[0] + frame.box[2]
@@ -50,7 +58,9 @@ def comparison(curves: Sequence[Curve], x: Axis, y: Axis, says: str, *, mark: tu
         f'<text class="name {curve.style}" x="{edge + 7:.1f}" y="{place + 4:.1f}">{escape(name)}</text>'
         for curve, name, end, place in zip(curves, names, ends, spread(ends, frame), strict=True)
     )
-    return frame.svg(upright(frame, mark) + drawn + texts, says)
+    heights = [frame.box[3] - 22 - 15 * row if below else 15 * row for row in range(len(marks))]
+    lines = "".join(upright(frame, mark, height) for mark, height in zip(marks, heights, strict=True))
+    return frame.svg(lines + drawn + texts, says)
 
 
 def curve_marks(frame: Frame, curve: Curve, *, discs: bool = True) -> str:
@@ -75,16 +85,14 @@ def spread(wanted: Sequence[float], frame: Frame) -> list[float]:
     return [float(placed[rank]) for rank in np.argsort(order)]
 
 
-def upright(frame: Frame, mark: tuple[float, str] | None) -> str:
-    """A vertical line with its text beside it."""
-    if mark is None:
-        return ""
+def upright(frame: Frame, mark: tuple[float, str], lower: float = 0.0) -> str:
+    """A vertical line with its text beside it, so much lower than the top."""
     _, top, width, height = frame.box
     (x,) = frame.across([mark[0]])
     late = x > frame.box[0] + width / 2
     return (
         f'<path class="line quiet" d="M{x:.1f} {top}v{height:.1f}"/>'
-        f'<text class="note{" end" if late else ""}" x="{x - 6 if late else x + 6:.1f}" y="{top + 14}">'
+        f'<text class="note{" end" if late else ""}" x="{x - 6 if late else x + 6:.1f}" y="{top + 14 + lower:g}">'
         f"{escape(mark[1])}</text>"
     )
 
@@ -148,12 +156,13 @@ def histogram(edges: Array, counts: Array, label: str, noun: str, says: str) -> 
     return frame.svg(bars, says)
 
 
-def shares(entries: Sequence[tuple[str, float, str]], label: str, says: str) -> str:
-    """Shares of one as bars, one under the other: (name, share, style), each with its number."""
+def shares(entries: Sequence[tuple[str, float, str]], label: str, says: str, *, most: float = 1.0) -> str:
+    """Shares of one as bars, one under the other: (name, share, style), each with its number; none above `most`."""
     rows = tuple((float(i), name) for i, (name, _, _) in enumerate(entries))
-    scale = tuple((float(v), f"{v}") for v in range(0, 101, 20))
+    scale = None if most < 0.5 else tuple((float(v), f"{v}") for v in range(0, 101, 20))
+    across = Axis(label, 0, 100 if scale else 115 * max(most, 0.01), marks=scale)
     y = Axis("", len(entries) - 0.4, -0.6, marks=rows)
-    frame = Frame(Axis(label, 0, 100, marks=scale), y, height=58 + 30 * len(entries), right=round(LETTER * 9))
+    frame = Frame(across, y, height=58 + 30 * len(entries), right=round(LETTER * 9))
     bars = []
     for i, (_, share, style) in enumerate(entries):
         (end,), (middle,) = frame.across([100 * share]), frame.down([i])
