@@ -156,7 +156,7 @@ def features(A: Matrix, found: Trained | Network, config: PredictConfig) -> Matr
         X = found.view(X)
         if X.transform.missing == "impute-mean" and found.centre is not None:
             X = replace(X, transform=replace(X.transform, fill=found.centre))
-    return X.astype(network_of(found).dtype)
+    return seen_by(network_of(found).dtype, X)
 
 
 def planned(A: Matrix, config: PredictConfig, found: Resources) -> Plan:

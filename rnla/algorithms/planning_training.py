@@ -70,16 +70,13 @@ def plan_training(
         + MARGIN_BYTES
         + max(training, looks + kept, sweep_bytes(A, machine.threads, joined=4, rowwise=0, copies=3) + kept)
     )
-    work = regime.local_steps * step_seconds(widths, regime.batch)
-    low, high = (cost / (cost + work) for cost in SCHEDULING)
     batches = f"batches of {regime.batch:,}"
     if regime.replicas > 1:
         batches += f" in each of {regime.replicas} replicas"
     return Plan(
         pipeline="train",
         method=f"{regime.rule.optimizer}, {batches}",
-        why=f"{rounds:,} rounds an epoch of {regime.local_steps:,} steps between averages and checkpoints; "
-        f"on a cluster about {low:.0%} to {high:.0%} of the time goes into scheduling",
+        why=pace(rounds, math.ceil(math.ceil(samples / (regime.replicas * regime.batch)) / rounds), regime, widths),
         transposed=False,
         shape=A.shape,
         dtype=str(A.source.dtype),
@@ -103,6 +100,18 @@ def plan_training(
                         + 8 * len(COLUMNS) * regime.epochs),
         notes=notes(order, regime, A.source in copied),
     )  # fmt: skip
+
+
+def pace(rounds: int, steps: int, regime: Regime, widths: tuple[int, ...]) -> str:
+    """Rounds of an epoch and their steps, and the share of the time that a cluster's scheduler takes."""
+    work = steps * step_seconds(widths, regime.batch)
+    low, high = (f"{cost / (cost + work):.0%}" for cost in SCHEDULING)
+    share = f"{low} to {high}" if low != high else low
+    averages = " and an average of the replicas" * (regime.replicas > 1)
+    return (
+        f"{rounds:,} round{'s' * (rounds != 1)} an epoch, of {steps:,} step{'s' * (steps != 1)}, each with a checkpoint"
+        f"{averages}; on a cluster about {share} of the time goes into scheduling"
+    )
 
 
 def order_of(A: Matrix, lanes: int = 1) -> Order:

@@ -1,25 +1,32 @@
-"""The words in which certificates are told: of factors, of lines of a matrix, of products, pairs and norms."""
+"""The words in which certificates are told: of factors, of lines of a matrix, of products, pairs and norms.
+
+Those of networks are in `rnla.cli.networks`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from rnla.cli.networks import prediction_shortly, told_prediction, told_study, told_training, training_shortly
 from rnla.cli.output import counted
 
 Rows = list[tuple[str, str]]
 
 
-def told_certificate(record: Mapping[str, Any]) -> Rows:
-    """How wrong the result can be."""
+def told_certificate(record: Mapping[str, Any], arrays: Mapping[str, Any]) -> Rows:
+    """How wrong the result can be, or how good; of networks its small arrays say part of it."""
     proof = record.get("certificate") or {}
     for sign, told in _KINDS.items():
         if sign in proof:
             return told(proof, record)
+    for sign, told_network in _NETWORKS.items():
+        if sign in proof:
+            return told_network(record, arrays)
     return [(name, str(value)) for name, value in proof.items()]  # of a pipeline that somebody plugged in
 
 
-def told_shortly(record: Mapping[str, Any]) -> str:
+def told_shortly(record: Mapping[str, Any], arrays: Mapping[str, Any]) -> str:
     """The same in a few words that continue a line."""
     proof = record.get("certificate") or {}
     if (error := proof.get("relative_error")) is not None:
@@ -27,8 +34,9 @@ def told_shortly(record: Mapping[str, Any]) -> str:
     if (error := proof.get("expected_relative_error")) is not None:
         return f", expected relative error {error:.3g}"
     if "stopped_at" in proof:
-        held = proof["validation_loss"]
-        return f", loss {_seen(proof, '')}" + ("" if held is None else f", held out {_seen(proof, 'validation_')}")
+        return training_shortly(record, arrays)
+    if "network" in proof:
+        return prediction_shortly(proof)
     return f", {counted(proof['pairs'], 'pair')}" if "missed" in proof else ""
 
 
@@ -99,53 +107,17 @@ def _told_norms(proof: Mapping[str, Any], _record: Mapping[str, Any]) -> Rows:
     return [("norm", f"||A||_F = {_number(proof['frobenius_norm'])}"), ("squared norms", how)]
 
 
-def _seen(proof: Mapping[str, Any], of: str) -> str:
-    """A loss, and the share that was decided rightly."""
-    right = proof[f"{of}accuracy"]
-    return f"{proof[f'{of}loss']:.4g}" + ("" if right is None else f" ({right:.2%} right)")
-
-
-def _told_training(proof: Mapping[str, Any], _record: Mapping[str, Any]) -> Rows:
-    held = [] if proof["validation_loss"] is None else [
-        ("held out", f"loss {_seen(proof, 'validation_')} of {counted(proof['held_out'], 'sample')}")
-    ]  # fmt: skip
-    early = ", stopped early" if proof["stopped_early"] else ""
-    return [
-        ("loss", f"{_seen(proof, '')} in the last epoch"),
-        *held,
-        ("epochs", f"{proof['epochs']}{early}; the parameters are those of epoch {proof['stopped_at']}"),
-        ("steps", f"{proof['steps']:,} in {counted(proof['rounds'], 'round')}"),
-        ("speed", f"{proof['samples_per_second']:,.0f} samples/s"),
-    ]
-
-
-def _told_prediction(proof: Mapping[str, Any], _record: Mapping[str, Any]) -> Rows:
-    return [
-        ("network", f"{proof['network']} of {counted(proof['outputs'], 'output')}, parameters {proof['parameters']}")
-    ]
-
-
-def _told_study(proof: Mapping[str, Any], _record: Mapping[str, Any]) -> Rows:
-    rows = [("condition", f"{_number(proof['condition'])} of A^T A")]
-    for method, rate in proof["rates"].items():
-        seen = "too few steps to tell" if rate["measured"] is None else f"{rate['measured']:.4g} of the error a step"
-        stop = "" if rate["stopped"] is None else f"; as small as the noise at step {rate['stopped']:,}"
-        rows.append((method, f"{seen}, theory {rate['theory']:.4g}{stop}"))
-    for sampling, found in proof["comparisons"].items():
-        ends = f"{found['low']:.3g} to {found['high']:.3g} at 95 %"
-        rows.append((sampling, f"leaves {found['ratio']:.3g} times what permutations leave, {ends}"))
-    return rows
-
-
 _KINDS = {  # what only this kind has
     "spectral_bound": _told_factors,
     "column_error": _told_lines,
     "expected_error_bound": _told_product,
     "missed": _told_pairs,
     "exact": _told_norms,
-    "stopped_at": _told_training,
-    "network": _told_prediction,
-    "rates": _told_study,
+}
+_NETWORKS = {
+    "stopped_at": told_training,
+    "network": told_prediction,
+    "rates": told_study,
 }
 
 

@@ -36,6 +36,8 @@ GRACE_SECONDS = 10.0
 _FLAGS = (
     (r"\w+=True \((--[a-z-]+)\)", r"\1"),  # overwrite=True (--overwrite)
     (r"\bmissing='([a-z-]+)'", r"--missing \1"),
+    (r"\blabel_column=(\d+)", r"--label-column \1"),
+    (r"\blabel_column\b", "--label-column"),
     (r"\bmemory_bytes\b", "--memory"),
     (r"\bpanel_bytes\b", "--panel"),
 )

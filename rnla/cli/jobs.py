@@ -12,6 +12,7 @@ import click
 from rnla.cli.clusters import Machines, opened
 from rnla.cli.door import TOLERANCE_NOT_MET, debug_option, json_option
 from rnla.cli.jobfile import is_job_file, job_file
+from rnla.cli.networks import told_plan
 from rnla.cli.options import given_options, pipeline_options, size
 from rnla.cli.output import print_json, print_rows, singular
 from rnla.errors import ConfigError, DoesNotFitError, OutputError, RequestError
@@ -172,7 +173,7 @@ def _plan(pipeline: Any, parameters: dict[str, Any]) -> None:
     if parameters["as_json"]:
         print_json(promised.as_dict() | {"limit_bytes": found.limit_bytes, "workers": found.workers, "fits": fits})
     else:
-        print_rows([(name, singular(value)) for name, value in promised.summary])
+        print_rows(told_plan(promised))
     if not fits:
         _refuse(pipeline, promised, found)
 
@@ -234,25 +235,25 @@ def _run(pipeline: Any, parameters: dict[str, Any]) -> None:
 
 def _told(outcome: Outcome) -> None:
     """One line on stderr; on a terminal the certificate too."""
-    from rnla.cli.certificates import told_certificate
+    from rnla.cli.certificates import told_certificate, told_shortly
+    from rnla.cli.networks import small_arrays
     from rnla.cli.output import console
     from rnla.cli.results import record_of, told_cost
 
     record = record_of(outcome.attributes)
+    arrays = small_arrays(outcome.path) if record.get("pipeline") == "train" else {}
     screen = console(stderr=True)
     if screen.is_terminal:
-        print_rows([*told_certificate(record), *told_cost(record)], stderr=True)
-    click.echo(_summary(outcome, record), err=True)
+        print_rows([*told_certificate(record, arrays), *told_cost(record)], stderr=True)
+    click.echo(_summary(outcome, record, told_shortly(record, arrays)), err=True)
 
 
-def _summary(outcome: Outcome, record: dict[str, Any]) -> str:
-    from rnla.cli.certificates import told_shortly
-
+def _summary(outcome: Outcome, record: dict[str, Any], shortly: str) -> str:
     cost = record.get("cost") or {}
     how = "done before, reused" if outcome.reused else "resumed and done" if outcome.resumed_sweeps else "done"
     state = how if outcome.status == "ok" else f"{how}, {outcome.status}"
     passes = f", {cost['passes']:.3g} passes in {cost['seconds']:.1f} s" if cost else ""
-    return f"{record.get('pipeline', 'job')} {state}{told_shortly(record)}{singular(passes)}: {outcome.path}"
+    return f"{record.get('pipeline', 'job')} {state}{shortly}{singular(passes)}: {outcome.path}"
 
 
 @click.command("plan", cls=Pipelines, short_help="What a job will cost; nothing is read.")

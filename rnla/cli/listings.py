@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rnla.arrays import spelt_times
+from rnla.dashboard.epochs import UNITS, class_name
 
 if TYPE_CHECKING:
     from rnla.store.results import Result
@@ -127,7 +128,35 @@ def _epochs(found: Result, count: int) -> Listing:
     names = ("loss", "accuracy", "validation_loss", "validation_accuracy", "learning_rate")
     kept = [name for name in names if not all(value != value for value in arrays[name])]  # noqa: PLR0124 - NaN
     rows = [{"epoch": i + 1, **{name: float(arrays[name][i]) for name in kept}} for i in shown]
-    return Listing("epochs", rows, len(rows), ("loss of the epochs", arrays["loss"].tolist()))
+    loss = str((found.attributes["rnla"].get("config") or {}).get("loss"))
+    return Listing(
+        "epochs", rows, len(rows), (f"loss ({UNITS.get(loss, loss)}) of the epochs", arrays["loss"].tolist())
+    )
+
+
+def _classes(found: Result, count: int) -> Listing:
+    """Classes that were decided, and what became of those that are known."""
+    counts, confusion = found.arrays["class_counts"].tolist(), found.arrays.get("confusion")
+    signs = found.attributes["rnla"]["certificate"]["outputs"] == 1
+    total = max(sum(counts), 1)
+    rows: list[Row] = []
+    for place, decided in enumerate(counts[:count]):
+        row: Row = {"class": class_name(place, signs=signs), "decided": decided, "share": decided / total}
+        if confusion is not None:
+            right, known = int(confusion[place, place]), int(confusion[place].sum())
+            row |= {"known": known, "found": right / known if known else None}
+            row |= {"decided_rightly": right / decided if decided else None}
+        rows.append(row)
+    return Listing("classes", rows, len(counts))
+
+
+def _outputs(found: Result, count: int) -> Listing:
+    """Ranges of the numbers that a network gives, and how far they are from those that are known."""
+    names = ("least", "mean", "largest", "deviation", "r2", "rmse")
+    kept = {name: found.arrays[name] for name in names if name in found.arrays}
+    total = len(kept["mean"])
+    rows = [{"output": j, **{name: float(array[j]) for name, array in kept.items()}} for j in range(min(total, count))]
+    return Listing("outputs", rows, total)
 
 
 _KINDS = {
@@ -136,4 +165,6 @@ _KINDS = {
     "counts": _draws,
     "column_norms": _norms,
     "loss": _epochs,
+    "class_counts": _classes,
+    "deviation": _outputs,
 }  # array that only it has

@@ -98,7 +98,7 @@ def told_record(record: Mapping[str, Any], found: Result | None = None) -> list[
     rows = _told_input(record.get("input") or {})
     for name, other in (record.get("others") or {}).items():
         rows += _told_input(other, name)
-    rows += told_certificate(record)
+    rows += told_certificate(record, {} if found is None else found.arrays)
     rows += _told_selectors(record, found)
     resolved = found.arrays.get("resolved") if found else None
     if resolved is not None:

@@ -17,5 +17,7 @@ class Account:
     numbers: tuple[Tile, ...]  # large ones, before passes and memory
     sections: tuple[Section, ...]
     meaning_html: str = ""  # what the certificate means
+    meaning_heading: str = "What the certificate means"
     wrong_heading: str = "How wrong it is"
+    certified: bool = True  # whether a certificate bounds an error; else numbers were seen, and bound nothing
     cure: str = "allow more passes, or a larger k"  # where a tolerance was not reached

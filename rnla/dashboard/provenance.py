@@ -44,15 +44,24 @@ def rate(cost: Mapping[str, Any]) -> str:
     return f"{spelt_bytes(read / seconds)}/s" if known(read) and known(seconds) and seconds > 0 else "not known"
 
 
+NAMES = {  # of what is planned, by pipeline: width, panel, what tasks are dealt in
+    "train": ("batch", "block", "round"),
+    "predict": ("outputs", "panel", "span"),
+    "descent-study": ("columns", "panel", "span"),
+}
+
+
 def details(plan: Mapping[str, Any]) -> str:
     """The rest of the plan."""
+    width, panel, dealt = NAMES.get(str(plan.get("pipeline")), ("columns of a block", "panel", "span"))
+    parts = int(plan.get("sweeps" if dealt == "round" else "spans") or 0)
     rows = [
         ("method", f"{plan['method']}: {plan.get('why', '')}") if plan.get("method") else None,
-        ("columns of a block", str(plan["width"])) if plan.get("width") else None,
-        ("panel", f"{plan['panel_rows']:,} rows, {spelt_bytes(plan.get('panel_bytes', 0))}")
+        (width, f"{plan['width']:,}") if plan.get("width") else None,
+        (panel, f"{plan['panel_rows']:,} rows, {spelt_bytes(plan.get('panel_bytes', 0))}")
         if plan.get("panel_rows")
         else None,
-        ("tasks", f"{plan['tasks']:,} in {counted(plan.get('spans', 0), 'span')}") if plan.get("tasks") else None,
+        ("tasks", f"{plan['tasks']:,} in {counted(parts, dealt)}") if plan.get("tasks") else None,
         ("threads", str(plan["threads"])) if plan.get("threads") else None,
         ("arithmetic", f"{number(plan['flops'], 3)} operations") if plan.get("flops") else None,
         *(("note", str(note)) for note in plan.get("notes") or ()),
@@ -65,10 +74,11 @@ def made(shown: Shown) -> str:
     record = shown.record
     seed = {"seed": record["seed"]} if record.get("seed") is not None else {}
     when = {"started": record.get("started"), "finished": record.get("finished"), "result": str(shown.path.resolve())}
+    others = [named(name.capitalize(), facts) for name, facts in (record.get("others") or {}).items()]
     tables = [
         named("Input", record.get("input") or {}),
         named("Options", seed | dict(record.get("config") or {})),
-        named("Versions", record.get("versions") or {}),
+        named("Versions", record.get("versions") or {}) + "".join(others),
         named("Result", when),
     ]
     opening = f"<p>Open it in Python: <code>xarray.open_zarr({escape(repr(str(shown.path)))})</code></p>"

@@ -13,6 +13,7 @@ from rnla.dashboard.norms import account as norms_account
 from rnla.dashboard.page import Section, document
 from rnla.dashboard.pairs import account as pairs_account
 from rnla.dashboard.plain import account as plain_account
+from rnla.dashboard.prediction import account as prediction_account
 from rnla.dashboard.products import account as product_account
 from rnla.dashboard.provenance import costs, made
 from rnla.dashboard.reading import Shown, shown
@@ -29,6 +30,7 @@ ACCOUNTS: dict[str, Callable[[Shown], Account]] = {  # by pipeline; a plug-in's 
     "similarity": pairs_account,
     "column-norms": norms_account,
     "train": training_account,
+    "predict": prediction_account,
     "descent-study": descent_account,
 }
 
@@ -68,5 +70,5 @@ def write_report(result_path: Path | str, html_path: Path | str, *, extras: Sequ
 
 def closing(result: Shown, told: Account) -> list[Section]:
     """The parts that every report ends with."""
-    meaning = [Section("What the certificate means", told.meaning_html)] if told.meaning_html else []
+    meaning = [Section(told.meaning_heading, told.meaning_html)] if told.meaning_html else []
     return [Section("Promised and measured", costs(result)), Section("How it was made", made(result)), *meaning]

@@ -2,43 +2,50 @@
 
 from __future__ import annotations
 
+from html import escape
+
 import numpy as np
 
 from rnla.arrays import Array
 from rnla.dashboard import curves
 from rnla.dashboard.account import Account
 from rnla.dashboard.axes import Axis, counting
+from rnla.dashboard.confusion import class_names, confused
 from rnla.dashboard.curves import Curve
+from rnla.dashboard.epochs import Epoch, Epochs, epochs_of
 from rnla.dashboard.page import Section, Table, Tile, figure, folded, html, pair
 from rnla.dashboard.reading import Shown
-from rnla.dashboard.spelling import TIMES, counted, known, number, percent
+from rnla.dashboard.spelling import TIMES, counted, number, percent
 from rnla.dashboard.words import matrix, store_name
 
-MOST_CLASSES = 30  # whose confusion is shown
 MEANING = """
 <p><b>Loss.</b> The mean over the samples of an epoch, each before the step that it belongs to: it is that of a network
 that still changes. <b>Held out.</b> Samples that were chosen by the seed and never trained on; their loss after each
 epoch is that of the network as it then was. When it falls no more while the other one does, the network learns the
-samples and not what they have in common; with patience, the parameters of its lowest value are kept.</p>
+samples and not what they have in common; with patience, the parameters of its lowest value are kept.
+<b>Without looking.</b> What is had by always naming the largest class of the samples held out, or the mean of their
+targets; a loss of cross-entropy, by the shares of the classes.</p>
 """
 
 
 def account(result: Shown) -> Account:
     """What is said of a result of train."""
-    c = result.certificate
+    found = epochs_of(result.record, result.arrays)
+    sections = [Section("Epochs", epochs(result, found)), Section("Steps", steps(result))]
+    if "confusion" in result.arrays:
+        confusion = result.arrays["confusion"]
+        named = class_names(len(confusion), signs=result.config.get("outputs") == 1)
+        sections.append(Section("What was taken for what", confused(confusion, named, "Samples held out")))
     return Account(
         title=f"Network trained on {store_name(result)}",
-        what_html=what(result),
-        wrong_html=wrong(result),
-        numbers=numbers(result),
-        sections=(
-            Section("Epochs", epochs(result)),
-            Section("Steps", steps(result)),
-            *((Section("What was taken for what", confused(result)),) if "confusion" in result.arrays else ()),
-        ),
+        what_html=what(result, found),
+        wrong_html=wrong(found),
+        numbers=numbers(result, found),
+        sections=tuple(sections),
         meaning_html=MEANING,
+        meaning_heading="What the numbers mean",
         wrong_heading="How good it is",
-        cure="more epochs" if not c.get("stopped_early") else "",
+        certified=False,
     )
 
 
@@ -53,7 +60,7 @@ def depth(result: Shown) -> int:
     return sum(name.startswith("weights_") for name in result.arrays)
 
 
-def what(result: Shown) -> str:
+def what(result: Shown, found: Epochs) -> str:
     """What was trained."""
     config, sizes = result.config, widths(result)
     count = sum(result.arrays[name].size for name in result.arrays if name.startswith(("weights_", "biases_")))
@@ -63,37 +70,78 @@ def what(result: Shown) -> str:
     return (
         f"A ReLU network of widths <b>{spelt}</b> ({count:,} parameters), fitted to "
         f"{matrix(result)} with the {config.get('loss')} loss{side}: {config.get('optimizer')}, batches of "
-        f"{config.get('batch')}, {counted(int(result.certificate.get('epochs', 0)), 'epoch')}."
+        f"{config.get('batch')}, {counted(found.last.number, 'epoch')}."
     )
 
 
-def wrong(result: Shown) -> str:
-    """Losses and accuracies in words."""
-    c = result.certificate
-    seen = f"Over the last epoch the loss was {number(c.get('loss'), 4)}"
-    seen += (
-        f", and {percent(c['accuracy'])} of the samples were decided rightly. " if known(c.get("accuracy")) else ". "
+def wrong(found: Epochs) -> str:
+    """Losses and accuracies of the epoch that was kept, then of the last or the best one, in words."""
+    kept, last, best = found.kept, found.last, found.best
+    told = (
+        f"The parameters are those of epoch {kept.number:,} of {last.number:,}. {held_out(found)} {trained_on(kept)}."
     )
-    if not known(c.get("validation_loss")):
-        return f"{seen}No samples were held out, so nothing is known of others."
-    held = f"Of {counted(int(c['held_out']), 'sample')} held out, the network that was kept (epoch {c['stopped_at']})"
-    if known(c.get("validation_accuracy")):
-        return f"{seen}{held} decides <b>{percent(c['validation_accuracy'])}</b> rightly."
-    return f"{seen}{held} has a loss of <b>{number(c['validation_loss'], 4)}</b>."
+    if kept.number != last.number:
+        return f"{told} In the last epoch, {last.number:,}: {seen(last)}."
+    if best is None or best.number == kept.number:
+        return told
+    return (
+        f"{told} The loss held out was least in epoch {best.number:,}: {seen(best)}; with patience that epoch would "
+        "have been kept."
+    )
 
 
-def numbers(result: Shown) -> tuple[Tile, ...]:
-    """The numbers that matter, large."""
-    c = result.certificate
+def held_out(found: Epochs) -> str:
+    """What is known of samples that were held out, beside the baseline."""
+    kept, base, unit = found.kept, found.baseline, f"{found.unit}, the mean of a sample"
+    if kept.held_loss is None:
+        return f"No samples were held out, so nothing is known of others; the loss is {unit}."
+    samples, loss = counted(found.held_out, "sample"), number(kept.held_loss, 4)
+    told = f"On {samples} held out their loss is <b>{loss}</b> ({unit})"
+    if kept.held_right is not None:
+        right = f"<b>{percent(kept.held_right)}</b> rightly"
+        told = f"Of {samples} held out they decide {right}, with a loss of {loss} ({unit})"
+    if base is not None:
+        had = f"decide {percent(base.right)}" if base.right is not None else f"leave {number(base.loss, 4)}"
+        told += f"; always naming {base.named} would {had}"
+    return f"{told}. <b class='bad'>This is {escape(found.remark)}.</b>" if found.remark else f"{told}."
+
+
+def trained_on(epoch: Epoch) -> str:
+    """Numbers of the samples trained on, in a sentence."""
+    loss = number(epoch.loss, 4)
+    if epoch.right is None:
+        return f"Over the samples trained on it was {loss} in that epoch"
+    return f"Of the samples trained on {percent(epoch.right)} were right in that epoch, with a loss of {loss}"
+
+
+def seen(epoch: Epoch) -> str:
+    """Numbers of an epoch, in short."""
+    losses = ((epoch.held_loss, epoch.held_right, "held out"), (epoch.loss, epoch.right, "trained on"))
+    return ", ".join(
+        f"{name} {number(loss, 4)}" + ("" if right is None else f" and {percent(right)} right")
+        for loss, right, name in losses
+        if loss is not None
+    )
+
+
+def numbers(result: Shown, found: Epochs) -> tuple[Tile, ...]:
+    """The numbers that matter, large: those of one epoch, the one that was kept."""
+    kept, base = found.kept, found.baseline
+    of = f"epoch {kept.number:,} of {found.last.number:,}"
     tiles: list[Tile] = []
-    if known(c.get("validation_accuracy")):
-        tiles.append(("Held out, right", percent(c["validation_accuracy"]), f"of {c['held_out']:,}"))
-    if known(c.get("validation_loss")):
-        tiles.append(("Held out, loss", number(c["validation_loss"], 4), f"epoch {c['stopped_at']}"))
-    if known(c.get("accuracy")):
-        tiles.append(("Trained on, right", percent(c["accuracy"]), "last epoch"))
-    tiles.append(("Epochs", f"{c.get('epochs', 0):,}", "stopped early" if c.get("stopped_early") else "as configured"))
-    tiles.append(("Speed", f"{c.get('samples_per_second', 0):,.0f}", "samples a second"))
+    if kept.held_right is not None:
+        without = "" if base is None else f"always {base.named}: {percent(base.right)}"
+        tiles.append(("Held out, right", percent(kept.held_right), without))
+    if kept.held_loss is not None:
+        without = of if base is None or base.loss is None else f"without looking: {number(base.loss, 3)}"
+        tiles.append(("Held out, loss", number(kept.held_loss, 4), without))
+    if kept.right is not None:
+        tiles.append(("Trained on, right", percent(kept.right), of))
+    tiles.append(("Trained on, loss", number(kept.loss, 4), found.unit))
+    early = "stopped early" if found.early else "as configured"
+    tiles.append(("Epochs", f"{found.last.number:,}", early))
+    speed = result.certificate.get("samples_per_second", 0)
+    tiles.append(("Speed", f"{speed:,.0f}", "samples a second"))
     return tuple(tiles)
 
 
@@ -105,18 +153,18 @@ def line(name: str, values: Array, style: str, *, share: bool = False) -> Curve:
     return Curve(name, at + 1, ys, style, percent(end) if share else number(end, 3))
 
 
-def epochs(result: Shown) -> str:
+def epochs(result: Shown, found: Epochs) -> str:
     """Losses and accuracies against epochs, and a table."""
-    arrays, c = result.arrays, result.certificate
-    count = arrays["loss"].size
+    arrays, count = result.arrays, found.last.number
     x = Axis("epoch", 0.5, count + 0.5, marks=tuple(counting("", count).ticks))
-    stopped = int(c.get("stopped_at") or count)
-    mark = (stopped, f"kept: epoch {stopped}") if stopped < count else None
+    marks = [(found.kept.number, f"kept: epoch {found.kept.number}")] if found.kept.number < count else []
+    if found.best is not None and found.another:
+        marks.append((found.best.number, f"lowest held out: epoch {found.best.number}"))
     losses = [line("trained on", arrays["loss"], "c1")]
     if np.isfinite(arrays["validation_loss"]).any():
         losses.append(line("held out", arrays["validation_loss"], "c2"))
-    y = curves.values_axis("loss", np.concatenate([curve.ys for curve in losses]))
-    figures = [figure(curves.comparison(losses, x, y, "Loss by epoch", mark=mark), "Mean loss of a sample.", "Loss")]
+    y = curves.values_axis(f"loss ({found.unit})", np.concatenate([curve.ys for curve in losses]))
+    figures = [figure(curves.comparison(losses, x, y, "Loss by epoch", marks=marks), "Mean loss of a sample.", "Loss")]
     shares = [
         line(name, arrays[array], style, share=True)
         for name, array, style in (("trained on", "accuracy", "c1"), ("held out", "validation_accuracy", "c2"))
@@ -125,7 +173,7 @@ def epochs(result: Shown) -> str:
     if shares:
         least = min(float(curve.ys.min()) for curve in shares)
         y = Axis("decided rightly (%)", max(0.0, least - 0.1 * (100 - least) - 0.5), 100)
-        plot = curves.comparison(shares, x, y, "Accuracy by epoch", mark=mark)
+        plot = curves.comparison(shares, x, y, "Accuracy by epoch", marks=marks, below=True)
         figures.append(figure(plot, "Share of the samples that were decided rightly.", "Accuracy"))
     table = folded(Table(*rows_of(arrays)), "Epochs")
     return (pair(*figures) if len(figures) == 2 else pair(figures[0], f"<div>{table}</div>")) + (
@@ -156,14 +204,18 @@ def steps(result: Shown) -> str:
     """Step sizes, and what a round is."""
     arrays, c, config = result.arrays, result.certificate, result.config
     replicas = int(config.get("replicas") or 1)
-    per_round = number(c["steps"] / c["rounds"], 3) if c.get("rounds") else ""
+    whole = bool(c.get("rounds")) and c["steps"] % c["rounds"] == 0
+    per_round = f"{c['steps'] // c['rounds']:,}" if whole else number(c["steps"] / max(c.get("rounds", 0), 1), 3)
     batch, side, averaged = f"{config.get('batch'):,}", "1", ""
     if replicas > 1:
         averaged = "gradients" if config.get("local_steps") == 1 else "parameters"
         batch, side = f"{replicas:,} {TIMES} {batch}", f"{replicas:,}, whose {averaged} are averaged"
     rows = [
         ("steps", f"{c.get('steps', 0):,}"),
-        ("rounds, each with a checkpoint", f"{c.get('rounds', 0):,}, of {per_round} steps on average"),
+        (
+            "rounds, each with a checkpoint",
+            f"{c.get('rounds', 0):,}, of {per_round} steps{'' if whole else ' on average'}",
+        ),
         ("replicas", side),
         ("samples of a step", batch),
         ("momentum", number(config.get("momentum"), 3) if config.get("optimizer") != "adam" else "that of Adam"),
@@ -179,26 +231,3 @@ def steps(result: Shown) -> str:
         curves.comparison(drawn, x, y, "Learning rate by epoch"), "At the last step of each epoch.", "Step size"
     )
     return pair(plot, html(Table(("", ""), rows, texts=(0, 1))))
-
-
-def confused(result: Shown) -> str:
-    """How many samples held out of each class were taken for each."""
-    found = result.arrays["confusion"]
-    classes = len(found)
-    worst = sorted(
-        ((int(found[i, j]), i, j) for i in range(classes) for j in range(classes) if i != j and found[i, j]),
-        reverse=True,
-    )[:10]
-    often = html(Table(("taken for", "how often", "of its samples"), [
-        (f"{i} as {j}", f"{count:,}", percent(count / max(int(found[i].sum()), 1))) for count, i, j in worst
-    ], texts=(0,))) if worst else "<p>Every sample held out was decided rightly.</p>"  # fmt: skip
-    if classes > MOST_CLASSES:
-        return often
-    heads = ("class", *(str(j) for j in range(classes)), "right")
-    rows = [
-        (str(i), *(f"{value:,}" if value else "·" for value in row), percent(row[i] / row.sum()) if row.sum() else "")
-        for i, row in enumerate(found)
-    ]
-    grid = html(Table(heads, rows))
-    words = "<p>Samples held out: their classes down, what the network takes them for across.</p>"
-    return words + pair(grid, f"<div>{often}</div>")

@@ -42,14 +42,15 @@ def top(shown: Shown, account: Account) -> str:
     return (
         f"<h1>{escape(account.title)}</h1>\n<p class='sub'>{escape(subtitle(shown))}</p>\n"
         f'<div class="say{tone}"><p><b>What.</b> {account.what_html}</p>{wrong}'
-        f"{cautions(shown, account.cure)}{cost(shown)}</div>\n"
+        f"{cautions(shown, account)}{cost(shown)}</div>\n"
         f"{tiles([*account.numbers, *spent(shown)])}"
     )
 
 
-def cautions(shown: Shown, cure: str) -> str:
+def cautions(shown: Shown, account: Account) -> str:
     """What a reader must not overlook."""
-    return tolerance(shown, cure) + missing(shown) + absent(shown) + unverified(shown)
+    found = tolerance(shown, account.cure), missing(shown), absent(shown), unverified(shown, account.certified)
+    return "".join(found)
 
 
 def subtitle(shown: Shown) -> str:
@@ -100,14 +101,15 @@ def missing(shown: Shown) -> str:
     return f"<p class='sub'>NaN or infinite in the data, and treated by <b>{how}</b>: {counted(count, 'value')}.</p>"
 
 
-def unverified(shown: Shown) -> str:
+def unverified(shown: Shown, certified: bool) -> str:  # noqa: FBT001 - a fact of the account
     """A caution when nothing vouches for the bytes that were read."""
     given = shown.record.get("input") or {}
     if given.get("input_verified") is not False or given.get("kind") == "memory":
         return ""
+    speaks = "The certificate speaks of the data as it was read. " if certified else ""
     return (
-        "<p class='sub'>The certificate speaks of the data as it was read. No fingerprint vouches for the input's "
-        "chunks: <code>rnla fingerprint</code> makes one, and later runs check each chunk against it.</p>"
+        f"<p class='sub'>{speaks}No fingerprint vouches for the input's chunks: <code>rnla fingerprint</code> makes "
+        "one, and later runs check each chunk against it.</p>"
     )
 
 
