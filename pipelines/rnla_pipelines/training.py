@@ -23,6 +23,8 @@ from rnla.kernels.layers import checked_widths
 from rnla.sweeps.matrix import Matrix
 from rnla_pipelines.labels import check_labels, labels, unlabelled
 
+MOSTLY = 0.9  # of the time
+
 
 @dataclass(frozen=True)
 class TrainConfig:

@@ -24,6 +24,7 @@ from rnla.sweeps.orders import Order
 from rnla.sweeps.source import Source, holds_sparse, touched_bytes
 
 SCHEDULING = (0.03, 0.08)  # seconds of a task's round trip through Dask's scheduler
+MOSTLY = 0.9  # share of the time that is nearly all
 WASTED = 1.2  # reads of an epoch above which chunks of other rows are worth while
 
 
@@ -105,12 +106,13 @@ def plan_training(
 def pace(rounds: int, steps: int, regime: Regime, widths: tuple[int, ...]) -> str:
     """Rounds of an epoch and their steps, and the share of the time that a cluster's scheduler takes."""
     work = steps * step_seconds(widths, regime.batch)
-    low, high = (f"{cost / (cost + work):.0%}" for cost in SCHEDULING)
-    share = f"{low} to {high}" if low != high else low
+    low, high = (cost / (cost + work) for cost in SCHEDULING)
+    share = f"about {low:.0%}" if f"{low:.0%}" == f"{high:.0%}" else f"about {low:.0%} to {high:.0%}"
+    cure = ": take more local steps" if low > MOSTLY and rounds > 1 else ""
     averages = " and an average of the replicas" * (regime.replicas > 1)
     return (
         f"{rounds:,} round{'s' * (rounds != 1)} an epoch, of {steps:,} step{'s' * (steps != 1)}, each with a checkpoint"
-        f"{averages}; on a cluster about {share} of the time goes into scheduling"
+        f"{averages}; on a cluster {'nearly all' if low > MOSTLY else share} of the time goes into scheduling{cure}"
     )
 
 

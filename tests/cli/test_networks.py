@@ -103,7 +103,7 @@ def test_a_plan_of_training_speaks_of_rounds_batches_and_blocks(command, room, e
     rows = rows_of(done.stdout)
     assert rows["passes"] == f"2, and {rounds} steps at most"
     assert rows["tasks"].endswith("(2 a round)")
-    assert ": 1 round an epoch, of 8 steps, each with a checkpoint; on a cluster about all of the" in rows["method"]
+    assert ": 1 round an epoch, of 8 steps, each with a checkpoint; on a cluster nearly all of the" in rows["method"]
     assert "block" in rows
     assert not {"panel", "swept along"} & set(rows)
     assert "sweep" not in done.stdout
@@ -113,6 +113,7 @@ def test_rounds_of_replicas_are_averages_too(command, room):
     line = ["train", room / "X", "--labels", room / "y", "--outputs", 3, "--replicas", 2, "--batch", 10]
     told = rows_of(command("plan", *line).stdout)["method"]
     assert "4 rounds an epoch, of 6 steps, each with a checkpoint and an average of the replicas; on a cluster" in told
+    assert told.endswith("nearly all of the time goes into scheduling: take more local steps")
 
 
 def test_predictions_are_scored_on_the_terminal(command, trained, room, tmp_path):

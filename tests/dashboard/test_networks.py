@@ -7,6 +7,7 @@ import pytest
 import zarr
 
 import rnla
+from rnla.dashboard.confusion import confused
 from rnla.dashboard.descent import ended
 from rnla.dashboard.reading import shown
 from rnla.jobs.running import run_job
@@ -118,7 +119,7 @@ def test_plans_of_training_are_told_in_its_own_words(room):
     plan = found.record["plan"]
     assert ["batch", "20"] in rows
     assert ["tasks", f"{plan['tasks']:,} in {plan['sweeps']:,} rounds"] in rows
-    assert ": 1 round an epoch, of 27 steps, each with a checkpoint; on a cluster about all of the time goes" in text
+    assert ": 1 round an epoch, of 27 steps, each with a checkpoint; on a cluster nearly all of the time goes" in text
     assert "1 rounds" not in text
 
 
@@ -140,6 +141,12 @@ def test_predictions_have_a_page_of_their_own(room, data):
     first = rows.index(["row", "class", "output 0", "output 1", "output 2"]) + 1
     assert [row[:2] for row in rows[first : first + 10]] == [[str(i), str(value)] for i, value in enumerate(label)]
     assert page.count('class="bar c1"') == 3
+
+
+def test_a_confusion_that_has_no_room_beside_another_table_has_the_width_of_the_page():
+    names = [str(i) for i in range(10)]
+    for count, beside in ((100, True), (1000, False)):
+        assert ('<div class="pair">' in confused(np.full((10, 10), count), names, "Rows")) == beside
 
 
 def test_predictions_without_targets_say_so(room):
