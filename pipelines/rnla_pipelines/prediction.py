@@ -7,12 +7,12 @@ comes from the values as they were written.
 from __future__ import annotations
 
 import hashlib
-import math
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
 import numpy as np
 
+from rnla.algorithms.delivery_training import SEEN
 from rnla.algorithms.forecasts import Machine
 from rnla.algorithms.network import Network, predicted, seen_by
 from rnla.algorithms.planning import Plan
@@ -68,7 +68,7 @@ class Weights(Resident):
         """Place, widths, and a hash of the parameters and of how samples are seen."""
         net = network_of(self.given)
         found = {"kind": "network", "url": self.url, "shape": list(net.widths), "dtype": str(net.dtype)}
-        views = [getattr(self.given, name, None) for name in ("centre", "scale")]
+        views = [getattr(self.given, name, None) for name in SEEN]
         return found | {"digest": hashed(net.parameters, *(vector for vector in views if vector is not None))}
 
 
@@ -152,10 +152,7 @@ def others(A: Matrix, config: PredictConfig) -> dict[str, Matrix]:
 def features(A: Matrix, found: Trained | Network, config: PredictConfig) -> Matrix:
     """The columns that are no target, as the network was trained to see them; gaps take the means of the training."""
     X = unlabelled(A, config)
-    if isinstance(found, Trained):
-        X = found.view(X)
-        if X.transform.missing == "impute-mean" and found.centre is not None:
-            X = replace(X, transform=replace(X.transform, fill=found.centre))
+    X = found.view(X) if isinstance(found, Trained) else X
     return seen_by(network_of(found).dtype, X)
 
 
@@ -177,8 +174,8 @@ def planned(A: Matrix, config: PredictConfig, found: Resources) -> Plan:
         method=METHOD,
         why=f"the network is evaluated as the matrix is read{said(config, y)}",
         shape=A.shape,
-        passes=math.ceil(read / whole) if whole else plan.passes,
-        bytes_read=read,
+        passes=read / whole if whole else plan.passes,
+        bytes_read=int(read),
         peak_bytes=max(plan.peak_bytes, found.base_bytes + looked + checked + (32 << 20)),
         output_bytes=plan.output_bytes + (decided if loss_of(trained, config) in DECIDING else 0),
         scratch_bytes=truth * filled,

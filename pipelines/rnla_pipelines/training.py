@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -22,8 +21,6 @@ from rnla.jobs.pipelines import Delivered, Pipeline, Place
 from rnla.kernels.layers import checked_widths
 from rnla.sweeps.matrix import Matrix
 from rnla_pipelines.labels import check_labels, labels, unlabelled
-
-MOSTLY = 0.9  # of the time
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,6 @@ from rnla.sweeps.source import Source, holds_sparse, touched_bytes
 
 SCHEDULING = (0.03, 0.08)  # seconds of a task's round trip through Dask's scheduler
 MOSTLY = 0.9  # share of the time that is nearly all
-WASTED = 1.2  # reads of an epoch above which chunks of other rows are worth while
 
 
 class Given(NamedTuple):
