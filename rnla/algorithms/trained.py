@@ -11,7 +11,6 @@ from rnla.algorithms.network import Network
 from rnla.algorithms.results import Cost
 from rnla.algorithms.training import COLUMNS
 from rnla.arrays import Array
-from rnla.errors import RequestError
 from rnla.sweeps.matrix import Matrix
 from rnla.tables import Certified
 
@@ -88,12 +87,9 @@ class Trained:
     record: dict[str, Any] = field(default_factory=dict)
 
     def view(self, A: Matrix) -> Matrix:
-        """A matrix as the network was trained to see it; what is imputed are the means of training."""
-        if A.transform.missing == "impute-mean" and A.transform.fill is None:
-            fill = self.centre if self.fill is None else self.fill
-            if fill is None:
-                msg = "missing='impute-mean': the network was trained neither so nor on centred columns; take 'mask'"
-                raise RequestError(msg)
+        """A matrix as the network was trained to see it; means of training, if it keeps them, stand for what is missing."""
+        fill = self.centre if self.fill is None else self.fill
+        if A.transform.missing == "impute-mean" and A.transform.fill is None and fill is not None:
             A = replace(A, transform=replace(A.transform, fill=fill))
         A = A if self.centre is None else A.centred(self.centre)
         return A if self.scale is None else A.weighted(columns=self.scale)

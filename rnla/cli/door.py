@@ -20,7 +20,7 @@ EXIT_CODES = {
     0: "done",
     1: "an unexpected error: a defect in rnla; --debug shows where",
     2: "a request that cannot be right: option, job file, rank, kind of data; nothing was read",
-    3: "the tolerance asked for was not met; the result is there and says so. Or descent diverged; no result is there",
+    3: "the tolerance asked for was not met, or descent diverged; the result is there and says so",
     4: "the data: a store that cannot be opened, a missing or altered chunk, NaN or infinity, overflow",
     5: "does not fit the memory or disk space there is; the message has the cure",
     6: "the result cannot be written: taken, locked, disk full",

@@ -246,6 +246,8 @@ def _told(outcome: Outcome) -> None:
     if screen.is_terminal:
         print_rows([*told_certificate(record, arrays), *told_cost(record)], stderr=True)
     click.echo(_summary(outcome, record, told_shortly(record, arrays)), err=True)
+    if (told := (record.get("certificate") or {}).get("diverged")) is not None:
+        click.echo(f"warning: {told}; the last finite network is kept", err=True)
 
 
 def _summary(outcome: Outcome, record: dict[str, Any], shortly: str) -> str:

@@ -31,7 +31,7 @@ def told_plan(plan: Plan) -> Rows:
     from rnla.arrays import spelt_bytes
 
     words = {
-        "passes": f"{plan.passes}, and {counted(plan.sweeps, 'round')} of steps at most",
+        "passes": f"{plan.passes:.4g}, and {counted(plan.sweeps, 'round')} of steps at most",
         "tasks": f"{plan.tasks:,} ({plan.tasks_per_sweep:,} a round)",
         "panel": f"{plan.panel_rows:,} rows, {spelt_bytes(plan.panel_bytes)}",
     }
@@ -59,7 +59,9 @@ def told_training(record: Mapping[str, Any], arrays: Mapping[str, Any]) -> Rows:
         rows.append(("best", f"{best}: {_seen(found.best)}; --patience keeps it"))
     if base is not None:
         rows.append(("baseline", _named(base)))
-    if found.remark:
+    if found.diverged:
+        rows.append(("diverged", f"{found.diverged}; the parameters are the last finite ones"))
+    elif found.remark:
         rows.append(("remark", found.remark))
     steps = f"{proof['steps']:,} in {counted(proof['rounds'], 'round')}, each with a checkpoint"
     return [*rows, ("steps", steps), ("speed", f"{proof['samples_per_second']:,.0f} samples/s")]
@@ -70,7 +72,7 @@ def training_shortly(record: Mapping[str, Any], arrays: Mapping[str, Any]) -> st
     from rnla.dashboard.epochs import epochs_of
 
     found = epochs_of(record, arrays)
-    remark = f" ({found.remark})" if found.remark else ""
+    remark = f" ({found.remark})" if found.remark and not found.diverged else ""
     return f", epoch {found.kept.number:,} of {found.last.number:,}: {_seen(found.kept)}{remark}"
 
 

@@ -44,6 +44,7 @@ class Epochs:
     best: Epoch | None  # by the loss of the samples held out
     baseline: Baseline | None
     standardised: bool
+    diverged: str = ""  # how, where descent went up without end
 
     @property
     def unit(self) -> str:
@@ -88,6 +89,7 @@ def epochs_of(record: Mapping[str, Any], arrays: Mapping[str, Any]) -> Epochs:
         best=min(held)[1] if held else None,
         baseline=baseline(record, arrays),
         standardised=bool(config.get("standardise", True)),
+        diverged=str(proof.get("diverged") or ""),
     )
 
 

@@ -80,6 +80,8 @@ def wrong(found: Epochs) -> str:
     told = (
         f"The parameters are those of epoch {kept.number:,} of {last.number:,}. {held_out(found)} {trained_on(kept)}."
     )
+    if found.diverged:
+        return f"<b class='bad'>{escape(found.diverged[:1].upper() + found.diverged[1:])}.</b> {told}"
     if kept.number != last.number:
         return f"{told} In the last epoch, {last.number:,}: {seen(last)}."
     if best is None or best.number == kept.number:

@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 
+import rnla
 from tests.cli.conftest import written  # the same way of writing a store
 
 CASES = {
@@ -32,12 +33,18 @@ CASES = {
 DIVERGING = ["--learning-rate", "1e6", "--loss", "square", "--outputs", "1", "--label-column", "3", "--batch", "8"]
 
 
-def test_descent_that_diverges_ends_with_3_and_leaves_no_result(command, store, tmp_path):
+def test_descent_that_diverges_ends_with_3_and_leaves_the_last_finite_network(command, store, tmp_path):
     done = command("run", "train", store, *DIVERGING, "--out", tmp_path / "out.zarr")
     assert done.exit_code == 3
     assert "descent diverged" in done.stderr
-    assert not (tmp_path / "out.zarr").exists()
-    assert "descent diverged; no result is there" in command("--help").output
+    assert "take a smaller one" in done.stderr
+    shown = command("show", tmp_path / "out.zarr")
+    assert "descent diverged" in shown.stdout
+    assert np.isfinite(rnla.load(tmp_path / "out.zarr").network.parameters).all()
+    assert "descent diverged" in command("--help").output
+    again = command("run", "train", store, *DIVERGING, "--learning-rate", "1e-6", "--out", tmp_path / "out.zarr")
+    assert again.exit_code == 6
+    assert "--overwrite" in again.stderr
 
 
 IN_A_PROCESS = (  # one for each code
