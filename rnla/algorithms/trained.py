@@ -87,7 +87,7 @@ class Trained:
     record: dict[str, Any] = field(default_factory=dict)
 
     def view(self, A: Matrix) -> Matrix:
-        """A matrix as the network was trained to see it; means of training, if it keeps them, stand for what is missing."""
+        """A matrix as the network was trained to see it; means of training, if kept, stand for what is missing."""
         fill = self.centre if self.fill is None else self.fill
         if A.transform.missing == "impute-mean" and A.transform.fill is None and fill is not None:
             A = replace(A, transform=replace(A.transform, fill=fill))

@@ -240,8 +240,11 @@ def test_every_pipeline_gives_the_same_bits_on_a_cluster(sample, lent_cluster):
 
 @pytest.fixture(scope="module")
 def lent_cluster():
-    """A client of workers in this process."""
-    with Client(processes=False, n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as client:
+    """A client of workers in this process, for those who ask for it: other tests run on threads."""
+    address = "127.0.0.1:0"
+    with Client(
+        processes=False, n_workers=2, threads_per_worker=1, dashboard_address=address, set_as_default=False
+    ) as client:
         yield client
 
 
