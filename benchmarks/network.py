@@ -108,14 +108,14 @@ def out_of_core(folder: Path) -> str:
 def alone(folder: str, start: Any, found: Any) -> None:
     """One of two processes that train without a cluster, at the same time."""
     start.wait()
-    found.put(ours(rnla.open(f"{folder}/X", threads=1), f"{folder}/y", (512, 512), epochs=2))
+    found.put(ours(rnla.open(f"{folder}/X", threads=1), f"{folder}/y", (512, 512), epochs=1))
 
 
 def workers(folder: Path) -> str:
     """Two replicas on one worker process and on two, beside processes that know nothing of each other."""
     from distributed import Client, LocalCluster
 
-    X, y = data(40_000)
+    X, y = data(160_000)  # 0.5 GB: each replica reads blocks of its own
     zarr.create_array(str(folder / "X"), data=X, chunks=(4096, N), compressors=None, overwrite=True)
     zarr.create_array(str(folder / "y"), data=y, chunks=(32_768,), overwrite=True)
     speeds = {}
@@ -124,7 +124,7 @@ def workers(folder: Path) -> str:
             LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
             Client(cluster),
         ):
-            options = {"epochs": 3, "replicas": 2, "local_steps": 150}
+            options = {"epochs": 1, "replicas": 2}
             speeds[count] = turns(lambda: ours(folder / "X", folder / "y", (512, 512), **options))[0]  # noqa: B023
     free = {}
     context = multiprocessing.get_context("spawn")

@@ -105,7 +105,6 @@ class Stepping:
         self.batch: Batch
         self.samples, self.right, self.loss, self.lost = 0, 0, 0.0, False
         self.first, self.blank = 0.0, 0.0
-        self._views: dict[int, list[Layer]] = {}
 
     def gradient(self, into: Array, keep: float) -> None:
         """into := keep * into + gradient."""
@@ -120,5 +119,4 @@ class Stepping:
         self.lost = not np.isfinite(total)
         if self.common.loss != "square":
             self.right += int((decided(self.common.loss, Z) == y).sum())
-        place = self._views.setdefault(id(into), layers(into, self.common.widths))
-        backward(self.net, X, self.room, place, keep)
+        backward(self.net, X, self.room, layers(into, self.common.widths), keep)

@@ -41,10 +41,10 @@ class TrainingCertificate(Certified):
     def summary(self) -> list[tuple[str, str]]:
         """Names and values, as they are printed."""
         seen = f"{self.loss:.6g}" + ("" if self.accuracy is None else f", {self.accuracy:.2%} right")
-        lines = [("loss, last epoch", seen)]
+        lines = [(f"loss, epoch {self.epochs}", seen)]
         if self.validation_loss is not None:
             right = "" if self.validation_accuracy is None else f", {self.validation_accuracy:.2%} right"
-            lines.append((f"loss, {self.held_out:,} held out", f"{self.validation_loss:.6g}{right}"))
+            lines.append((f"{self.held_out:,} held out, epoch {self.stopped_at}", f"{self.validation_loss:.6g}{right}"))
         early = ", stopped early" if self.stopped_early else ""
         lines.append(("epochs", f"{self.epochs}{early}; parameters of epoch {self.stopped_at}"))
         lines.append(("steps", f"{self.steps:,} in {self.rounds:,} rounds"))

@@ -134,10 +134,8 @@ class Descent:
         shifts = mapped(self._runner(), shift, common, dealt)
         self._tally(shifts)
         count = sum(found.samples for found in shifts)
-        first = shifts[0].first if state.sweeps == 0 else 0.0
-        outset = float(
-            np.nanmax([state.outset, self.samples.blank, first, sum(found.blank for found in shifts) / count])
-        )
+        first = shifts[0].first if state.sweeps == 0 and math.isfinite(shifts[0].first) else 0.0
+        outset = max(state.outset, self.samples.blank, first, sum(found.blank for found in shifts) / count)
         self._refuse_divergence(state, shifts, sum(found.loss for found in shifts) / count, outset)
         state = self._joined(state, shifts)._replace(sweeps=state.sweeps + 1, round=state.round + 1, outset=outset)
         self.say(self._told(state))
