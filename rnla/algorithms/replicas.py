@@ -15,7 +15,7 @@ import numpy as np
 from rnla.algorithms.steps import Rule, step
 from rnla.arrays import Array
 from rnla.errors import IntegrityError
-from rnla.kernels.layers import Layer, Room, backward, blank_loss, decided, forward, layers, loss_and_slopes
+from rnla.kernels.layers import Room, backward, blank_loss, decided, forward, layers, loss_and_slopes
 from rnla.sweeps.minibatches import Batch, Samples, feed_of
 
 
