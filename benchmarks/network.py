@@ -144,6 +144,53 @@ def workers(folder: Path) -> str:
     return table(("784, 512, 512, 10", "one process, samples/s", "two", "two over one"), rows)
 
 
+def large(folder: Path, gigabytes: float) -> str:
+    """Stores that are ever larger beside the memory of two workers of 1 GB: passes, memory, time."""
+    import dask
+    from distributed import Client, LocalCluster
+
+    from rnla.jobs.running import run_job
+
+    rows = []
+    for size in (gigabytes / 10, gigabytes):
+        count = stored(folder, size)
+        limits = {f"distributed.worker.memory.{name}": False for name in ("target", "spill")}
+        with (
+            dask.config.set(limits),
+            LocalCluster(
+                n_workers=2, threads_per_worker=1, memory_limit="1GB", dashboard_address="127.0.0.1:0"
+            ) as cluster,
+            Client(cluster),
+        ):
+            options = {
+                "labels": str(folder / "y"), "outputs": CLASSES, "epochs": 1, "replicas": 2,
+                "standardise": False, "learning_rate": 0.02,
+            }  # fmt: skip
+            done = run_job("train", folder / "X", folder / "out", options, overwrite=True).attributes
+        cost, plan, proof = done["cost"], done["plan"], done["certificate"]
+        used = f"{cost['peak_bytes'] / 1e6:,.0f} of {plan['peak_bytes'] / 1e6:,.0f} MB"
+        right = f"{proof['validation_accuracy']:.1%}"
+        rows.append((f"{size:g} GB", f"{count:,}", f"{cost['passes']:.3g}", used, f"{cost['seconds']:.0f}", right))
+    return table(("store", "samples", "passes", "peak of a worker, of the plan", "seconds", "right, held out"), rows)
+
+
+def stored(folder: Path, gigabytes: float) -> int:
+    """Samples around ten means, in a store of so many GB; written chunk by chunk."""
+    rows = 4096
+    count = max(1, int(gigabytes * 1e9 / (4 * N)) // rows) * rows
+    rng = np.random.default_rng(0)
+    X = zarr.create_array(
+        str(folder / "X"), shape=(count, N), chunks=(rows, N), dtype="f4", compressors=None, overwrite=True
+    )
+    labels, means = rng.integers(0, CLASSES, count), 0.1 * rng.standard_normal((CLASSES, N), dtype=np.float32)
+    zarr.create_array(str(folder / "y"), data=labels, chunks=(1 << 20,), overwrite=True)
+    noise = rng.standard_normal((16 * rows, N), dtype=np.float32)
+    for start in range(0, count, rows):
+        first = int(rng.integers(0, 15 * rows))
+        X[start : start + rows] = noise[first : first + rows] + means[labels[start : start + rows]]
+    return count
+
+
 def tape() -> str:
     """What derivatives cost beside the functions they are of."""
     X, y = data(BATCH)
@@ -185,8 +232,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.network", description=__doc__)
     parser.add_argument("--folder", type=Path, help="where stores are made; a temporary folder if not given")
     parser.add_argument("--record", action="store_true", help="put the tables into README.md")
+    parser.add_argument("--large", type=float, help="only this: a store of so many GB and one of a tenth, 1 GB workers")
     options = parser.parse_args(arguments)
     folder = Path(tempfile.mkdtemp(dir=options.folder))
+    if options.large:
+        try:
+            print(large(folder, options.large))
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        return
     parts = [f"{machine_line('torch', 'distributed')}."]
     try:
         try:

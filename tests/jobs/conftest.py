@@ -43,7 +43,7 @@ SAMPLES = {  # pipelines that take lines or samples of a matrix: name, store, op
         {"network": "{network}", "labels": "{classes}", "loss": "cross-entropy"},
     ),
     "predict a column": ("predict", "store", {"network": "{narrow}", "label_column": 5, "loss": "square"}),
-    "descent": ("descent-study", "store", {"label_column": 5, "epochs": 2, "seeds": 2, "steps": 60}),
+    "descent": ("descent-study", "store", {"label_column": 5, "epochs": 2, "seeds": 2, "steps": 60, "batch": 64}),
     "train": (
         "train",
         "store",
