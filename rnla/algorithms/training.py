@@ -214,7 +214,7 @@ class Descent:
         error = DivergedError(msg)
         seen = state.sums / state.sums[2] if state.sums[2] else np.array([outset, math.nan])
         loss, right = seen[0], math.nan if self.regime.loss == "square" else seen[1]
-        row = np.array([loss, right, math.nan, math.nan, self.regime.rule.rate(at), state.steps])
+        row = np.array([loss, right, *self._looked(self._final(state)), self.regime.rule.rate(at), state.steps])
         broken = state._replace(epoch=state.epoch + 1, history=np.vstack([state.history, row]))
         error.so_far = self.finished(broken)
         error.trained = error.so_far.network
@@ -224,9 +224,8 @@ class Descent:
         """The end of an epoch: its row of the history, the best parameters, whether to go on."""
         regime, classifies = self.regime, self.regime.loss != "square"
         loss, right, count = state.sums
-        seen, found = self._final(state), (math.nan, math.nan)
-        if self.held_out is not None:
-            found = evaluated(self.network.with_parameters(seen), regime.loss, self.held_out)
+        seen = self._final(state)
+        found = self._looked(seen)
         accuracy = right / count if classifies else math.nan
         row = np.array([loss / count, accuracy, *found, regime.rule.rate(state.steps - 1), state.steps])
         epoch, best, best_loss, best_epoch = state.epoch + 1, state.best, state.best_loss, state.best_epoch
@@ -239,6 +238,12 @@ class Descent:
             epoch=epoch, round=0, sums=np.zeros(3), history=np.vstack([state.history, row]), best=best,
             best_loss=best_loss, best_epoch=best_epoch, stopped=stopped,
         )  # fmt: skip
+
+    def _looked(self, parameters: Array) -> tuple[float, float]:
+        """Loss and share rightly decided of the samples held out; NaN without those."""
+        if self.held_out is None:
+            return math.nan, math.nan
+        return evaluated(self.network.with_parameters(parameters), self.regime.loss, self.held_out)
 
     def _final(self, state: State) -> Array:
         """The parameters that would be given now."""
