@@ -14,14 +14,13 @@ import psutil
 
 from rnla.algorithms.delivery import Named
 from rnla.algorithms.samples import checked_targets, stored_bytes
-from rnla.algorithms.targets import strips, targets_of
+from rnla.algorithms.targets import Moments, strips, targets_of
 from rnla.algorithms.trained import PredictionCertificate
 from rnla.arrays import Array, DType
 from rnla.kernels.layers import decided, loss_and_slopes
 from rnla.sweeps.matrix import Matrix
 from rnla.sweeps.runners import Cluster
 from rnla.sweeps.source import Tall, Workspace
-from rnla.sweeps.spans import Tally
 
 LABEL = np.dtype(np.int32)  # of classes that were decided
 PART_ENTRIES = 1 << 18  # of values, looked at at once
@@ -116,34 +115,17 @@ class Decisions:
 
 
 @dataclass
-class Spread:
-    """Means and squares of columns, joined strip by strip (Chan's updates)."""
-
-    count: int = 0
-    mean: Any = 0.0  # (c,)
-    squares: Any = 0.0  # (c,) of what is left of the mean
-    least: Any = np.inf
-    largest: Any = -np.inf
-
-    def take(self, Y: Array) -> None:
-        """Some rows: (p, c) float64."""
-        more = self.count + len(Y)
-        own = Y.mean(axis=0)
-        shift = own - self.mean
-        self.squares = self.squares + ((Y - own) ** 2).sum(axis=0) + shift**2 * self.count * len(Y) / more
-        self.mean = self.mean + shift * len(Y) / more
-        self.count, self.least, self.largest = (
-            more, np.minimum(self.least, Y.min(axis=0)), np.maximum(self.largest, Y.max(axis=0))
-        )  # fmt: skip
-
-
-@dataclass
 class Numbers:
     """Numbers that a network gives: their ranges, and their distance from those that are known."""
 
-    values: Spread = field(default_factory=Spread, init=False)
-    targets: Spread = field(default_factory=Spread, init=False)
-    left: Any = field(default=0.0, init=False)  # (c,) squares of target - value
+    outputs: int
+    values: Moments = field(init=False)
+    targets: Moments = field(init=False)
+    left: Array = field(init=False)  # (c,) squares of target - value
+
+    def __post_init__(self) -> None:
+        self.values, self.targets = Moments.of(self.outputs), Moments.of(self.outputs)
+        self.left = np.zeros(self.outputs)
 
     def take(self, Z: Array, y: Array | None) -> None:
         """Some rows."""
@@ -152,14 +134,13 @@ class Numbers:
         if y is not None:
             known = y.astype(np.float64)
             self.targets.take(known)
-            self.left = self.left + ((known - wide) ** 2).sum(axis=0)
+            self.left += ((known - wide) ** 2).sum(axis=0)
 
     def arrays(self) -> Named:
         """By output: range, mean and deviation of the values, R^2 and root mean square error."""
         v, each = self.values, ("output",)
-        deviation = np.sqrt(v.squares / max(v.count, 1))
         found: Named = {"least": (v.least, each), "largest": (v.largest, each), "mean": (v.mean, each)}
-        found["deviation"] = (deviation, each)
+        found["deviation"] = (v.deviation, each)
         if self.targets.count:
             found |= {"r2": (self._r2(), each), "rmse": (np.sqrt(self.left / self.targets.count), each)}
         return found
@@ -186,7 +167,7 @@ class Numbers:
 def tallied(values: Tall, loss: str | None, truth: Tall | None, label: Tall | None) -> Tallied:
     """Values looked at chunk by chunk, with targets if they are known; classes go to `label` if it is given."""
     (m, outputs), height = values.shape, values.source.chunks[0]
-    found: Tallied = Numbers() if label is None else Decisions(str(loss), outputs)
+    found: Tallied = Numbers(outputs) if label is None else Decisions(str(loss), outputs)
     step = max(1, PART_ENTRIES // outputs)
     for first in range(0, m, height):
         rows = slice(first, min(first + height, m))
@@ -206,9 +187,7 @@ def kept(A: Matrix, y: Matrix, loss: str, outputs: int, dtype: DType, workspace:
     into = workspace.tall("truth", source.shape, source.dtype, rows)
     for at, block in strips(source):
         into.write(at, block)
-    read = stored_bytes(y)
-    A.meter.tallies.append(Tally(bytes_read=read, peak_bytes=held_bytes(A)))
-    A.meter.progress(read)
+    A.meter.read(stored_bytes(y), held_bytes(A))
     checked_targets(into.source, loss, outputs, dtype, np.zeros(0, np.int64))
     return into
 

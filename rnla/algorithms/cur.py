@@ -14,7 +14,6 @@ from itertools import accumulate, pairwise
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
-import scipy.sparse
 
 from rnla.algorithms.bases import BasesCertificate, Spectrum, certified
 from rnla.algorithms.lifecycle import Checkpoints
@@ -28,6 +27,7 @@ from rnla.checks import flag, integer, one_of
 from rnla.errors import RankError, RequestError
 from rnla.kernels.blas import single_blas_thread
 from rnla.kernels.exchange import added
+from rnla.kernels.sparse import densified
 from rnla.kernels.subspaces import svd
 from rnla.sweeps.geometry import TALL_ROWS
 from rnla.sweeps.matrix import Matrix
@@ -211,8 +211,7 @@ def crossing(found: Skeleton, J: Array) -> Array:
 
     A small one lets C M R grow and cancel: that it is rounded by eps ||C|| ||R|| / s counts as error.
     """
-    both = found.R[:, J]
-    core = both.toarray() if scipy.sparse.issparse(both) else np.asarray(both)
+    core = densified(found.R[:, J])
     u, s, vh = svd(wide(core))
     kept = int(np.sum(s > max(core.shape) * EPS * (s[0] if s.size else 0.0)))
     left, right = found.columns.W @ vh[:kept].conj().T, u[:, :kept].conj().T @ found.rows.W.conj().T

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import scipy.sparse
 
 from rnla.algorithms.bases import COMPARED, CURVES, BasesCertificate
 from rnla.algorithms.cur import Cross
@@ -13,6 +12,7 @@ from rnla.algorithms.delivery import Named
 from rnla.algorithms.interpolative import Interpolation
 from rnla.algorithms.lines import names
 from rnla.arrays import Array
+from rnla.kernels.sparse import densified
 from rnla.sweeps.matrix import Matrix
 from rnla.sweeps.source import holds_sparse
 
@@ -59,4 +59,4 @@ def _curves(proof: BasesCertificate) -> Named:
 
 def _dense(lines: Any) -> Array:
     """Rows or columns of A as an array."""
-    return np.ascontiguousarray(lines.toarray() if scipy.sparse.issparse(lines) else lines)
+    return np.ascontiguousarray(densified(lines))

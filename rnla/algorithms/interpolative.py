@@ -14,7 +14,6 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.sparse
 
 from rnla.algorithms.bases import BasesCertificate, certified
 from rnla.algorithms.cur import Choice, known_of, one_side
@@ -24,6 +23,7 @@ from rnla.algorithms.selection import spanning, taken
 from rnla.algorithms.skeleton import Basis, Explained, basis, gathered, left_over, square
 from rnla.arrays import Array, accumulator_dtype
 from rnla.kernels.blas import single_blas_thread
+from rnla.kernels.sparse import densified
 from rnla.sweeps.matrix import Matrix
 from rnla.sweeps.picking import Interpolant, Rows
 from rnla.sweeps.products import Inner, Right, SumOfSquares
@@ -86,7 +86,7 @@ def _by_the_long_side(A: Matrix, I: Array, norm: float | None, workspace: Worksp
     """The same for the transpose, swept by rows: its rows I are C^T, and row j of X^T is the j-th of A^T times C^+T."""
     lines = in_unit_for(A.astype(accumulator_dtype(A.dtype)), norm).subset(rows=I)
     (C,), _, view = in_range(lines, Rows(np.arange(len(I))))
-    C = np.asarray(C.toarray() if scipy.sparse.issparse(C) else C).T  # (n, c)
+    C = densified(C).T  # (n, c)
     down = basis(square(C))
     Q = C @ down.inverse
     unit = view.transform.unit

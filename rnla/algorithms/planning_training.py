@@ -50,7 +50,8 @@ def plan_training(
     copies = sum(touched_bytes(source, part) for source in copied for part in parts(source, chunk_rows(source, order)))
     checks = 0 if y.source in copied else stored_bytes(y)
     bytes_read = geometry.reads * stored_bytes(A) + checks + copies + of_epoch * epochs_read
-    rounds = math.ceil(math.ceil(samples / (regime.replicas * regime.batch)) / regime.local_steps)
+    steps = math.ceil(samples / (regime.replicas * regime.batch))  # of each replica, in an epoch
+    rounds = math.ceil(steps / regime.local_steps)
     item, p = dtype.itemsize, parameter_count(widths)
     here = min(regime.replicas, machine.threads)  # replicas at work in one process
     buffers = 1 if order.shared else min(regime.held, order.buffers) * regime.lanes
@@ -76,7 +77,7 @@ def plan_training(
     return Plan(
         pipeline="train",
         method=f"{regime.rule.optimizer}, {batches}",
-        why=pace(rounds, math.ceil(math.ceil(samples / (regime.replicas * regime.batch)) / rounds), regime, widths),
+        why=pace(rounds, math.ceil(steps / rounds), regime, widths),
         transposed=False,
         shape=A.shape,
         dtype=str(A.source.dtype),

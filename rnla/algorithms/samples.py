@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.sparse
 
 from rnla.algorithms.network import Network, seen_by
 from rnla.algorithms.regime import Regime
@@ -32,7 +31,7 @@ from rnla.sweeps.tasks import mapped
 MOST_HELD_BYTES = 64 << 20  # of samples held out, in memory
 COLUMN_BYTES = 4  # of the column of a stored element
 LENGTH = 8.0  # mean length of a standardised sample, at most: a learning rate of 0.1 then fits
-STRIP_ROWS = 64 * TILE_ROWS  # targets that are looked at at once
+STRIP_ROWS = 64 * TILE_ROWS  # for which numbers are drawn at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +94,7 @@ def prepared(
     network: Network,
     regime: Regime,
     held: Array,
-    rooms: Rooms = Rooms(),  # noqa: B008 - a value
+    rooms: Rooms,
 ) -> Prepared:
     """Samples in the precision of the network, those of rows `held` held out; one read of A and one of y.
 
@@ -110,7 +109,7 @@ def prepared(
     order = Order(m, row_bytes(A), regime.seed, regime.sampling, held, regime.lanes)
     targets = laid_out(targets_of(y), "targets", A, order, regime.epochs, rooms.y)
     known, blank = checked_targets(targets, loss, outputs, network.dtype, held)
-    _count(A, touched_bytes(targets, slice(0, m)))
+    A.meter.read(touched_bytes(targets, slice(0, m)))
     wanted: tuple[Product, ...] = (Rows(held),) if held.size else (SumOfSquares(),)
     settled, (lines, *_) = settled_with(view, *wanted)
     if A.transform.missing != "error":  # treated in every batch, counted in this read
@@ -131,8 +130,7 @@ def prepared(
     )
     if not held.size:
         return Prepared(samples, None)
-    X = np.asarray(lines.toarray() if scipy.sparse.issparse(lines) else lines)
-    return Prepared(samples, HeldOut(samples.view(X), samples.targets(known)))
+    return Prepared(samples, HeldOut(samples.view(lines), samples.targets(known)))
 
 
 def laid_out(source: Source, name: str, A: Matrix, order: Order, epochs: int, room: Workspace | None) -> Source:
@@ -142,14 +140,8 @@ def laid_out(source: Source, name: str, A: Matrix, order: Order, epochs: int, ro
     step = chunk_rows(source, order)
     into = room.tall(name, source.shape, source.dtype, step)
     for copied in mapped(A.swept_by, copy, Copying(source, into, step), parts(source, step)):
-        _count(A, copied.bytes_read, copied.peak_bytes)
+        A.meter.read(copied.bytes_read, copied.peak_bytes)
     return Copy(into.source, source)
-
-
-def _count(A: Matrix, bytes_read: int, peak_bytes: int = 0) -> None:
-    """A read beside the sweeps."""
-    A.meter.tallies.append(Tally(bytes_read=bytes_read, peak_bytes=peak_bytes))
-    A.meter.progress(bytes_read)
 
 
 def refuse_widths(network: Network, n: int, y: Matrix, m: int, loss: str) -> None:
@@ -178,28 +170,32 @@ def checked_targets(source: Source, loss: str, outputs: int, dtype: DType, held:
     """
     kept, total = [np.zeros((0, source.shape[1]), source.dtype)], 0.0
     for rows, found in strips(source):
-        kept.append(found[held[(held >= rows.start) & (held < rows.stop)] - rows.start])
         if loss == "square":
             refuse_far(found, rows, dtype)
+        else:
+            refuse_labels(found[:, 0], rows, loss, outputs)
+        kept.append(found[held[(held >= rows.start) & (held < rows.stop)] - rows.start])
         total += blank_loss(loss, found, outputs)
-        if loss == "square":
-            continue
-        values = found[:, 0]
-        signs = loss == "hinge" and outputs == 1
-        known = np.isin(values, (-1, 1)) if signs else (values >= 0) & (values < outputs) & (values == np.floor(values))
-        if not known.all():
-            at = rows.start + int(np.flatnonzero(~known)[0])
-            allowed = "-1 or 1" if signs else f"whole numbers 0..{outputs - 1}"
-            cure = "for classes from 0 give it an output for each" if signs else "number the classes from 0"
-            cure += (
-                "" if signs else "; for -1 and 1 take one output" if loss == "hinge" else ", or give it more outputs"
-            )
-            msg = (
-                f"label {at} is {values[at - rows.start]}, and loss={loss!r} of a network with {outputs} "
-                f"output{'s' * (outputs > 1)} takes {allowed}; {cure}"
-            )
-            raise RequestError(msg)
     return np.concatenate(kept), total / source.shape[0]
+
+
+def refuse_labels(found: Array, rows: slice, loss: str, outputs: int) -> None:
+    """RequestError for the first label that the loss cannot take."""
+    if loss == "hinge" and outputs == 1:
+        known, allowed = np.isin(found, (-1, 1)), "-1 or 1"
+        cure = "for classes from 0 give it an output for each"
+    else:
+        known = (found >= 0) & (found < outputs) & (found == np.floor(found))
+        allowed = f"whole numbers 0..{outputs - 1}"
+        other = "; for -1 and 1 take one output" if loss == "hinge" else ", or give it more outputs"
+        cure = f"number the classes from 0{other}"
+    if not known.all():
+        at = int(np.flatnonzero(~known)[0])
+        msg = (
+            f"label {rows.start + at} is {found[at]}, and loss={loss!r} of a network with {outputs} "
+            f"output{'s' * (outputs > 1)} takes {allowed}; {cure}"
+        )
+        raise RequestError(msg)
 
 
 def refuse_far(found: Array, rows: slice, dtype: DType) -> None:
@@ -225,8 +221,7 @@ def row_bytes(A: Matrix) -> int:
 
 def stored_bytes(A: Matrix) -> int:
     """Bytes of one read; of picked columns, those of the chunks that hold them."""
-    read = getattr(A.source, "read_bytes", None)
-    return A.geometry.bytes if read is None else int(read(slice(0, A.shape[0]), slice(0, A.shape[1])))
+    return touched_bytes(A.source, slice(0, A.shape[0]))
 
 
 def standardised(A: Matrix) -> Matrix:

@@ -19,6 +19,7 @@ import scipy.sparse
 
 from rnla.arrays import Array, accumulator_dtype
 from rnla.errors import OverflowedError
+from rnla.kernels.sparse import densified
 from rnla.kernels.subspaces import svd
 from rnla.sweeps.matrix import Matrix
 from rnla.sweeps.picking import ColumnProducts, Columns, Rows, Triangle, identity_columns, squared_up, triangle
@@ -158,8 +159,7 @@ def left_over(energy: float, QA: Array) -> Array:
 
 def skeleton(found: Gathered) -> Skeleton:
     """The algebra after the sweep; nothing is read."""
-    R = found.R.toarray() if scipy.sparse.issparse(found.R) else np.asarray(found.R)
-    lines = R.astype(found.CA.dtype) * found.unit
+    lines = densified(found.R).astype(found.CA.dtype) * found.unit
     if not np.all(np.isfinite(lines)):
         msg = "rows of the matrix leave the range of float64"
         raise OverflowedError(msg)

@@ -12,10 +12,10 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import scipy.sparse
 
 from rnla.arrays import Array, DType
 from rnla.errors import NonFiniteError, RequestError, UnsupportedError
+from rnla.kernels.sparse import densified
 from rnla.sweeps.matrix import Matrix
 from rnla.sweeps.retries import retried
 from rnla.sweeps.source import Source, touched_bytes
@@ -52,22 +52,48 @@ def strips(source: Source) -> Iterator[tuple[slice, Array]]:
         yield rows, found
 
 
+@dataclass
+class Moments:
+    """Means and squares of columns, joined strip by strip (Chan, Golub and LeVeque 1983), and their ranges."""
+
+    count: int
+    mean: Array  # (c,)
+    squares: Array  # (c,) summed, of what is left of the mean
+    least: Array
+    largest: Array
+
+    @classmethod
+    def of(cls, columns: int) -> Moments:
+        """Of no rows yet."""
+        far = np.full(columns, np.inf)
+        return cls(0, np.zeros(columns), np.zeros(columns), far, -far)
+
+    @property
+    def deviation(self) -> Array:
+        """The standard deviation of each column: (c,)."""
+        return np.asarray(np.sqrt(self.squares / max(self.count, 1)))
+
+    def take(self, rows: Array) -> None:
+        """Some rows more: (p, c) float64."""
+        own, more = rows.mean(axis=0), self.count + len(rows)
+        shift = own - self.mean
+        self.squares += ((rows - own) ** 2).sum(axis=0) + shift**2 * self.count * len(rows) / more
+        self.mean, self.count = self.mean + shift * len(rows) / more, more
+        np.minimum(self.least, rows.min(axis=0), out=self.least)
+        np.maximum(self.largest, rows.max(axis=0), out=self.largest)
+
+
 def moments_of(source: Source) -> tuple[Array, Array]:
     """Mean and standard deviation (1 where it vanishes) of each column: (c,), (c,); two reads.
 
     Numbers are multiplied by a power of two first, so that squares of no size leave the range.
     """
     unit = unit_of(largest_of(source))
-    count, mean, deviation = 0, np.zeros(source.shape[1]), np.zeros(source.shape[1])
+    found = Moments.of(source.shape[1])
     for _, block in strips(source):
-        wide = block.astype(np.float64) * unit
-        more = count + len(wide)
-        shift = wide.mean(axis=0) - mean
-        deviation += ((wide - wide.mean(axis=0)) ** 2).sum(axis=0) + shift**2 * count * len(wide) / more
-        mean, count = mean + shift * len(wide) / more, more
-    spread = np.sqrt(deviation / max(count, 1))
-    constant = spread <= count * np.finfo(np.float64).eps * np.abs(mean)  # the rounding of the mean, as in a sweep
-    return mean / unit, np.where(constant, 1.0, spread / unit)
+        found.take(block.astype(np.float64) * unit)
+    rounding = found.count * np.finfo(np.float64).eps * np.abs(found.mean)  # of the mean, as in a sweep
+    return found.mean / unit, np.where(found.deviation <= rounding, 1.0, found.deviation / unit)
 
 
 def energy_of(source: Source) -> float:
@@ -161,8 +187,8 @@ class Patient(Recoded):
 
     def read(self, rows: slice, columns: slice, scratch: Array | None = None) -> Array:
         """Entries."""
-        found = retried(partial(self.inner.read, rows, columns), partial(self.inner.place, rows.start, 0))
-        return np.asarray(found.toarray() if scipy.sparse.issparse(found) else found)
+        where = partial(self.inner.place, rows.start, 0)
+        return densified(retried(partial(self.inner.read, rows, columns), where))
 
 
 @dataclass(frozen=True)
@@ -195,6 +221,4 @@ class Scaled(Recoded):
 
     def read(self, rows: slice, columns: slice, scratch: Array | None = None) -> Array:
         """Scaled targets."""
-        found = self.inner.read(rows, columns)
-        found = found.toarray() if scipy.sparse.issparse(found) else found
-        return np.asarray((found - self.centre[columns]) / self.scale[columns])
+        return np.asarray((densified(self.inner.read(rows, columns)) - self.centre[columns]) / self.scale[columns])

@@ -31,7 +31,6 @@ from rnla.sweeps.matrix import Matrix
 from rnla.sweeps.minibatches import Samples, forget
 from rnla.sweeps.orders import Order
 from rnla.sweeps.runners import Runner, Threads
-from rnla.sweeps.spans import Tally
 from rnla.sweeps.tasks import ended, mapped
 
 COLUMNS = ("loss", "accuracy", "validation_loss", "validation_accuracy", "learning_rate", "steps")
@@ -160,8 +159,7 @@ class Descent:
     def _tally(self, shifts: list[Shift]) -> None:
         read, peak = sum(found.bytes_read for found in shifts), max(found.peak_bytes for found in shifts)
         self.taken += sum(found.samples for found in shifts)
-        self.A.meter.tallies.append(Tally(bytes_read=read, peak_bytes=peak))
-        self.A.meter.progress(read)
+        self.A.meter.read(read, peak)
 
     def _joined(self, state: State, shifts: list[Shift]) -> State:
         """The state that follows from those of the replicas, in their order."""

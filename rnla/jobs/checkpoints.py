@@ -18,7 +18,7 @@ from rnla.algorithms.planning import Plan
 from rnla.arrays import Array
 from rnla.errors import IntegrityError
 from rnla.store.writing import writing_errors
-from rnla.sweeps.matrix import Meter
+from rnla.sweeps.meters import Meter
 from rnla.sweeps.spans import Tally
 
 S = TypeVar("S")

@@ -31,7 +31,8 @@ from rnla.store.publishing import check_target, local_target, made_by_rnla, root
 from rnla.store.results import ResultWriter
 from rnla.store.tall import Scratch
 from rnla.store.writing import writing_errors
-from rnla.sweeps.matrix import Matrix, Meter
+from rnla.sweeps.matrix import Matrix
+from rnla.sweeps.meters import Meter
 from rnla.sweeps.runners import current
 from rnla.sweeps.source import Grid, Tall
 

@@ -27,6 +27,11 @@ def as_csr(A: Any) -> Any:
     return A if isinstance(A, scipy.sparse.csr_array) else scipy.sparse.csr_array(A)
 
 
+def densified(A: Any) -> Array:
+    """A block as an array, the same memory where it is one."""
+    return np.asarray(A.toarray() if scipy.sparse.issparse(A) else A)
+
+
 def csr_of(data: Array, indices: Array, indptr: Array, shape: tuple[int, int]) -> Any:
     """A CSR matrix over these arrays, without a copy where their types allow it."""
     return scipy.sparse.csr_array((data, indices, indptr.astype(indices.dtype, copy=False)), shape=shape, copy=False)

@@ -11,7 +11,6 @@ from time import perf_counter
 from typing import Any, cast
 
 import numpy as np
-import scipy.sparse
 
 from rnla.algorithms.certify import certify as certified
 from rnla.algorithms.delivery import column_statistics, pca_request, variances
@@ -25,9 +24,11 @@ from rnla.cluster.resources import refuse_if_too_large, resources
 from rnla.errors import ConfigError, RequestError
 from rnla.jobs.pipelines import given
 from rnla.jobs.running import CURE, cost_of, run_job
+from rnla.kernels.sparse import densified
 from rnla.opening import open_matrix
 from rnla.public.loading import dasked, load
-from rnla.sweeps.matrix import Matrix, Meter
+from rnla.sweeps.matrix import Matrix
+from rnla.sweeps.meters import Meter
 from rnla.sweeps.runners import current
 from rnla.temporaries import Desk, desk
 
@@ -255,12 +256,9 @@ def certify(A: Any, U: Any, s: Any, Vt: Any, *, seed: int = 0) -> Certificate:
         matrix = matrix.astype(np.complex128)
     view, transposed = oriented(matrix)
     tall, short = (right.T, left.T) if transposed else (left, right)
-    everything = short.source.read(slice(0, short.shape[0]), slice(0, short.shape[1]))
-    everything = everything.toarray() if scipy.sparse.issparse(everything) else everything
+    everything = densified(short.source.read(slice(0, short.shape[0]), slice(0, short.shape[1])))
     wide = accumulator_dtype(matrix.dtype)
-    return certified(
-        view, _Readable(tall), values.astype(np.float64), np.asarray(everything).astype(wide), integer(seed, "seed")
-    )
+    return certified(view, _Readable(tall), values.astype(np.float64), everything.astype(wide), integer(seed, "seed"))
 
 
 def _expected(result: Any, kind: Any) -> Any:

@@ -23,7 +23,8 @@ from rnla.jobs.pipelines import given
 from rnla.jobs.running import CURE, cost_of, run_job
 from rnla.opening import open_matrix
 from rnla.public.loading import as_stored, load
-from rnla.sweeps.matrix import Matrix, Meter
+from rnla.sweeps.matrix import Matrix
+from rnla.sweeps.meters import Meter
 from rnla.sweeps.runners import current
 from rnla.sweeps.source import holds_sparse
 from rnla.temporaries import Desk, desk

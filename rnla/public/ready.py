@@ -9,7 +9,8 @@ from rnla.algorithms.forecasts import Machine
 from rnla.algorithms.planning import Plan
 from rnla.cluster.resources import Resources, refuse_if_too_large
 from rnla.opening import open_matrix
-from rnla.sweeps.matrix import Matrix, Meter
+from rnla.sweeps.matrix import Matrix
+from rnla.sweeps.meters import Meter
 from rnla.sweeps.runners import current
 
 CURE = "Use workers with more memory or fewer threads, fewer draws or rows, or rechunk the store: rnla rechunk"

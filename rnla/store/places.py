@@ -132,14 +132,10 @@ def found_dense(place: Any, purpose: str) -> Found:
 
 def found_column(place: Any) -> Found:
     """The array of one or two dimensions at a place, one of them being read as a single column."""
-    objects = objects_at(place)
-    raw = _array_metadata(objects)
-    if raw is None:
-        raise _not_an_array(objects)
-    shape = _parsed(raw, objects.url).get("shape")
-    if isinstance(shape, list) and len(shape) != 1:
-        matrix_shape(shape, objects.url)
-    return _found(objects, raw)
+    found = found_array(place)
+    if isinstance(found, FoundSparse):
+        raise _not_an_array(found.objects)
+    return found
 
 
 def _array_metadata(objects: Objects) -> bytes | None:

@@ -14,7 +14,6 @@ from typing import Any, cast
 
 import dask
 import dask.array
-import scipy.sparse
 from dask.base import annotate
 from dask.callbacks import Callback
 from dask.delayed import Delayed, delayed
@@ -22,6 +21,7 @@ from dask.delayed import Delayed, delayed
 from rnla.arrays import Array
 from rnla.errors import ClusterError, RnlaError
 from rnla.kernels.blas import single_blas_thread
+from rnla.kernels.sparse import densified
 from rnla.sweeps.dasked import Dasked, Woven, without_graph
 from rnla.sweeps.geometry import PANEL_BYTES, join_tree
 from rnla.sweeps.nonzeros import SparseGeometry
@@ -182,8 +182,7 @@ def _blame_block(work: Work, error: Exception, compute: Callable[[Delayed], Any]
 
 def view_block(work: Work, rows: slice, columns: slice) -> Array:
     """Rows and columns of the view as one array."""
-    raw = work.source.read(rows, columns)
-    raw = raw.toarray() if scipy.sparse.issparse(raw) else raw
+    raw = densified(work.source.read(rows, columns))
     return work.transform.columns_at(columns).dense(raw, rows, work.dtype)[0]
 
 

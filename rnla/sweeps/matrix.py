@@ -15,6 +15,7 @@ from rnla.arrays import Array, DType, accumulator_dtype, real_eps, spelt_bytes, 
 from rnla.checks import indices, vector
 from rnla.errors import NonFiniteError, RequestError, UnsupportedError
 from rnla.sweeps.geometry import STRIP_BYTES, Geometry, geometry
+from rnla.sweeps.meters import Meter
 from rnla.sweeps.picked import picked
 from rnla.sweeps.products import Product
 from rnla.sweeps.runners import Progress, Runner, Threads, current
@@ -24,23 +25,6 @@ from rnla.sweeps.transform import CURE, SPARSE_CURE, Transform
 from rnla.tables import html_table
 
 Axis = Literal["columns", "rows"]
-
-
-@dataclass(frozen=True)
-class Meter:
-    """Adds up what the sweeps of a job cost; shared by all views of a matrix that was given one."""
-
-    tallies: list[Tally] = field(default_factory=list)
-    progress: Progress = lambda _count: None
-
-    def total(self) -> Tally:
-        """Sum over all sweeps so far."""
-        return sum(self.tallies, Tally())
-
-    @property
-    def missing(self) -> int:
-        """Entries masked or imputed; every sweep meets all of them."""
-        return max((tally.missing for tally in self.tallies), default=0)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import scipy.sparse
 
 from rnla.arrays import Array, DType
 from rnla.errors import IntegrityError, NonFiniteError
+from rnla.kernels.sparse import densified
 from rnla.machine import Peak
 from rnla.sweeps.copies import spans
 from rnla.sweeps.orders import BLOCK_BYTES, At, Order
@@ -55,7 +56,7 @@ class Samples:
         n, width = self.X.shape[1], self.y.shape[1]
         X = retried(lambda: self.X.read(rows, slice(0, n)), lambda: self.X.place(rows.start, 0))
         y = retried(lambda: self.y.read(rows, slice(0, width)), lambda: self.y.place(rows.start, 0))
-        return X, _dense(y)
+        return X, densified(y)
 
     def read_bytes(self, rows: slice) -> int:
         """Bytes of the store that such a read decodes."""
@@ -63,7 +64,7 @@ class Samples:
 
     def view(self, raw: Any) -> Array:
         """Rows as the network gets them: centred and scaled before they are rounded to its precision."""
-        raw = _dense(raw)
+        raw = densified(raw)
         seen = self.transform.dense(raw, slice(0, len(raw)), self.working)[0]
         return narrowed(seen, self.dtype)
 
@@ -80,10 +81,6 @@ class Samples:
             )
             raise IntegrityError(msg)
         return found
-
-
-def _dense(rows: Any) -> Array:
-    return np.asarray(rows.toarray() if scipy.sparse.issparse(rows) else rows)
 
 
 def narrowed(rows: Array, dtype: DType) -> Array:

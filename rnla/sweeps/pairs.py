@@ -16,7 +16,7 @@ import scipy.sparse
 
 from rnla.arrays import Array, accumulator_dtype
 from rnla.errors import UnsupportedError
-from rnla.kernels.sparse import row_cuts
+from rnla.kernels.sparse import densified, row_cuts
 from rnla.sweeps.blocks import Block, Strip
 from rnla.sweeps.products import Sum
 from rnla.sweeps.sparse import Sparse
@@ -80,8 +80,7 @@ class Dots(Sum):
             if tile is None:
                 out[pairs] = _one_by_one(columns, first, second)
                 continue
-            product = columns[tile[0]].conj() @ columns[tile[1]].T
-            product = product.toarray() if scipy.sparse.issparse(product) else product
+            product = densified(columns[tile[0]].conj() @ columns[tile[1]].T)
             out[pairs] = product[first - tile[0].start, second - tile[1].start]
         return out
 

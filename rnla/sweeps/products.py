@@ -13,11 +13,11 @@ from functools import reduce
 from typing import Any, Protocol, Self
 
 import numpy as np
-import scipy.sparse
 
 from rnla.arrays import Array, wide
 from rnla.errors import UnsupportedError
 from rnla.kernels.dense import column_sums, squared_column_norms
+from rnla.kernels.sparse import densified
 from rnla.sweeps.blocks import Block, ColumnMoments, Strip
 from rnla.sweeps.source import Tall
 from rnla.sweeps.sparse import Sparse
@@ -283,8 +283,7 @@ class CentredGram(Sum):
 
 def tall_rows(Y: Tall, rows: slice) -> Array:
     """Rows of a tall matrix."""
-    found = Y.source.read(rows, slice(0, Y.shape[1]))
-    return found.toarray() if scipy.sparse.issparse(found) else np.asarray(found)
+    return densified(Y.source.read(rows, slice(0, Y.shape[1])))
 
 
 def _about_mean(A: Array, count: Array, present: Array | None = None) -> tuple[Array, Array]:

@@ -17,6 +17,7 @@ import numpy as np
 import scipy.sparse
 
 from rnla.arrays import Array, wide
+from rnla.kernels.sparse import densified
 from rnla.streams import normal_rows, tile_generator, words
 from rnla.sweeps.blocks import Block, Dense, Strip
 from rnla.sweeps.products import Sum
@@ -64,8 +65,7 @@ class Embedding:
 
     def transpose(self) -> Array:
         """S^T itself, dense: (m, l)."""
-        rows = self.rows(slice(0, self.m))
-        return np.asarray((rows.toarray() if scipy.sparse.issparse(rows) else rows) * self.scale)
+        return densified(self.rows(slice(0, self.m))) * self.scale
 
     def _sparse(self, rows: slice) -> Any:
         drawn = words(self.seed, self.name, rows, self.nonzeros)

@@ -21,7 +21,7 @@ import scipy.sparse
 from rnla.arrays import Array, DType, page_aligned
 from rnla.errors import OverflowedError
 from rnla.kernels.dense import nonfinite_positions
-from rnla.kernels.sparse import as_csr, csr_rows, row_cuts
+from rnla.kernels.sparse import as_csr, csr_rows, densified, row_cuts
 from rnla.sweeps.blocks import Block, Dense, Strip, Wanted
 from rnla.sweeps.geometry import Geometry
 from rnla.sweeps.nonzeros import SparseGeometry, weights
@@ -273,8 +273,7 @@ def _strips(work: Work, span: slice) -> Iterator[tuple[Callable[[], Tally], Iter
         def parts(rows: slice = rows, seen: list[tuple[int, int]] = seen) -> Iterator[tuple[slice, Dense]]:
             for columns in work.geometry.parts():
                 where = partial(work.source.place, rows.start, columns.start)
-                raw = retried(partial(work.source.read, rows, columns), where)
-                raw = raw.toarray() if scipy.sparse.issparse(raw) else raw
+                raw = densified(retried(partial(work.source.read, rows, columns), where))
                 seen.append((raw_bytes(raw, work, rows, columns), missing_entries(raw, work)))
                 transform = work.transform.columns_at(columns)
                 yield columns, Dense(*transform.dense(raw, rows, work.dtype), rows)

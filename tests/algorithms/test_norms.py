@@ -17,7 +17,7 @@ from rnla.algorithms.norms import norms
 from rnla.errors import DoesNotFitError, IntegrityError, OutputError, RequestError
 from rnla.opening import open_matrix
 from rnla.store.manifest import fingerprint
-from rnla.sweeps.matrix import Meter
+from rnla.sweeps.meters import Meter
 from rnla.sweeps.source import Memory
 from tests.backends import BACKENDS, SPARSE, grouped
 from tests.faults import reads, watched
