@@ -40,7 +40,7 @@ def plan_training(
 ) -> Plan:
     """Epochs of descent; the first sweep besides."""
     A, y, size = given
-    (m, n), geometry = A.shape, A.geometry
+    m, n = A.shape
     order, samples = order_of(A, regime.lanes), m - held
     sources = A.source, y.source
     copied = [source for source in sources if worth_copying(source, A.source, order, regime.epochs)]
@@ -48,8 +48,9 @@ def plan_training(
     readers = min(machine.workers, regime.replicas) if order.shared or regime.gradients else 1
     epochs_read = readers * (1 if order.shared else regime.epochs)
     copies = sum(touched_bytes(source, part) for source in copied for part in parts(source, chunk_rows(source, order)))
-    checks = 0 if y.source in copied else stored_bytes(y)
-    bytes_read = geometry.reads * stored_bytes(A) + checks + copies + of_epoch * epochs_read
+    swept = [(A, A.geometry.reads), (y, 1)]
+    first = sum(reads * stored_bytes(each) for each, reads in swept if each.source not in copied)
+    bytes_read = first + copies + of_epoch * epochs_read
     steps = math.ceil(samples / (regime.replicas * regime.batch))  # of each replica, in an epoch
     rounds = math.ceil(steps / regime.local_steps)
     item, p = dtype.itemsize, parameter_count(widths)

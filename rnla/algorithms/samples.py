@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -98,10 +98,9 @@ def prepared(
 ) -> Prepared:
     """Samples in the precision of the network, those of rows `held` held out; one read of A and one of y.
 
-    X and y are copied, a read more, where they have room and chunks that do not fit the blocks of the order.
+    Where they have room and chunks that do not fit the blocks of the order, those reads copy them.
     """
     loss, (m, n), outputs = regime.loss, A.shape, network.widths[-1]
-    view = seen_by(network.dtype, A)
     if A.transform.weights is not None or A.transform.row_centre is not None or A.own_means:
         msg = "samples of a view whose rows are weighted or centred: take X itself, its columns centred and scaled"
         raise RequestError(msg)
@@ -110,6 +109,8 @@ def prepared(
     targets = laid_out(targets_of(y), "targets", A, order, regime.epochs, rooms.y)
     known, blank = checked_targets(targets, loss, outputs, network.dtype, held)
     A.meter.read(touched_bytes(targets, slice(0, m)))
+    source = laid_out(A.source, "samples", A, order, regime.epochs, rooms.X)
+    view = seen_by(network.dtype, replace(A, source=source, cut_as=A.cut_as or A.source.chunks))
     wanted: tuple[Product, ...] = (Rows(held),) if held.size else (SumOfSquares(),)
     settled, (lines, *_) = settled_with(view, *wanted)
     if A.transform.missing != "error":  # treated in every batch, counted in this read
@@ -117,7 +118,7 @@ def prepared(
     signs = loss == "hinge" and outputs == 1
     classes = None if loss == "square" else (-1, 1) if signs else (0, outputs - 1)
     samples = Samples(
-        laid_out(A.source, "samples", A, order, regime.epochs, rooms.X),
+        source,
         settled.transform,
         network.dtype,
         targets,

@@ -38,7 +38,7 @@ def epoch_bytes(source: Source, X: Source, order: Order) -> int:
 
 
 def worth_copying(source: Source, X: Source, order: Order, epochs: int) -> bool:
-    """Whether blocks decode so much more than all there is that one read more, for a copy, is less."""
+    """Whether blocks decode so much more than all there is that to write a copy and read that is less."""
     whole = source.shape[0] * source.shape[1] * source.dtype.itemsize
     times = 1 if order.shared else epochs
     return not holds_sparse(source) and times * (epoch_bytes(source, X, order) / max(1, whole) - 1.0) > 1.0

@@ -23,6 +23,7 @@ from rnla.errors import OverflowedError
 from rnla.kernels.dense import nonfinite_positions
 from rnla.kernels.sparse import as_csr, csr_rows, densified, row_cuts
 from rnla.sweeps.blocks import Block, Dense, Strip, Wanted
+from rnla.sweeps.copies import Copy
 from rnla.sweeps.geometry import Geometry
 from rnla.sweeps.nonzeros import SparseGeometry, weights
 from rnla.sweeps.picked import Picked
@@ -232,8 +233,8 @@ def _panels(
 
 
 def raw_bytes(raw: Any, work: Work, rows: slice, columns: slice) -> int:
-    """Matrix bytes in a panel: what is stored of it (of a Dask array, as if dense); of picks, those of their chunks."""
-    if isinstance(work.source, Picked):
+    """Matrix bytes in a panel: what is stored of it (of a Dask array, as if dense); of picks those of their chunks."""
+    if isinstance(work.source, Picked | Copy):
         return work.source.read_bytes(rows, columns)
     sparse = scipy.sparse.issparse(raw) and isinstance(work.geometry, SparseGeometry)
     return work.geometry.stored_bytes(raw.shape[0], raw.nnz if sparse else int(np.prod(raw.shape)))

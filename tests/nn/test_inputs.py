@@ -12,7 +12,7 @@ import rnla.sweeps.orders
 from rnla.errors import IntegrityError, NonFiniteError, RequestError, UnsupportedError
 from rnla.jobs.running import run_job
 from rnla.store.manifest import fingerprint
-from tests.faults import FaultSource, watched
+from tests.faults import FaultSource, reads, watched
 
 N, CLASSES = 9, 3
 
@@ -202,6 +202,26 @@ def test_reads_of_training_are_those_of_a_watched_store(tmp_path):
     found = fitted(A, y, epochs=4)
     assert found.cost.bytes_read == 2 * X.nbytes + 2 * y.nbytes
     assert found.cost.passes == 2
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_job_reads_chunks_that_do_not_fit_once_and_trains_as_if_they_did(tmp_path):
+    X, y = data(3000)
+    zarr.create_array(str(tmp_path / "X"), data=X, chunks=(700, 4))
+    zarr.create_array(str(tmp_path / "y"), data=y, chunks=(1000,))
+    A = watched(rnla.open(tmp_path / "X"), tmp_path / "log")
+    options = {"labels": str(tmp_path / "y"), "outputs": CLASSES, "hidden": "16", "epochs": 3, "validation": 0.1}
+    plan = rnla.plan("train", A, **options)
+    found = rnla.load(run_job("train", A, tmp_path / "out", options).path)
+    decoded = 8 * (700 * 12) * 5  # the last chunks of both sides are filled up
+    assert found.cost.bytes_read == plan.bytes_read
+    assert X.nbytes + y.nbytes <= found.cost.bytes_read <= decoded + y.nbytes
+    assert sum(read.entries for read in reads(tmp_path / "log")) <= X.size + 4 * 700 * N
+    network = rnla.nn.Network((N, 16, CLASSES))
+    given = {"epochs": 3, "validation": 0.1, "standardise": True, "patience": None}
+    decoding = rnla.nn.train(network, tmp_path / "X", y, **given)  # has nowhere to copy to
+    assert decoding.cost.bytes_read > 5 * found.cost.bytes_read
+    assert np.array_equal(found.network.parameters, decoding.network.parameters)
 
 
 def test_wide_sparse_rows_are_shuffled_by_what_they_take():
