@@ -58,7 +58,7 @@ class OverflowedError(RnlaError, ArithmeticError):
 
 
 class DivergedError(RnlaError, ArithmeticError):
-    """Descent went up without end; `trained` is the network with the last finite parameters."""
+    """Descent went up without end; `trained` is the `Trained` with the last finite parameters."""
 
     exit_code = 3
     trained: Any = None

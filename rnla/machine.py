@@ -33,9 +33,14 @@ class Peak:
 
     def look(self) -> int:
         """Look at the memory of this process now; gives the most so far, in bytes."""
-        ever = _most_ever()
-        self.seen = max(self.seen, ever if ever > self.before else int(psutil.Process().memory_info().rss))
+        self.seen = max(self.seen, self.grown or int(psutil.Process().memory_info().rss))
         return self.seen
+
+    @property
+    def grown(self) -> int:
+        """The most there was, as the system kept it, in bytes; 0 if there was more before this was made."""
+        ever = _most_ever()
+        return ever if ever > self.before else 0
 
 
 def _most_ever() -> int:

@@ -10,6 +10,7 @@ import numpy as np
 from rnla.errors import ConfigError, RequestError
 from rnla.opening import open_column
 from rnla.sweeps.matrix import Matrix
+from rnla.sweeps.source import refuse_across
 from rnla.sweeps.transform import Transform
 
 
@@ -39,7 +40,8 @@ def check_labels(A: Matrix, config: Labelled) -> None:
 
 
 def check_rows(A: Matrix) -> None:
-    """RequestError for a matrix without rows."""
+    """RequestError for a matrix without rows, UnsupportedError for one whose rows cannot be read by themselves."""
+    refuse_across(A.source)
     if A.shape[0] == 0:
         msg = f"the matrix is of shape 0 x {A.shape[1]}: it has no rows"
         raise RequestError(msg)

@@ -18,8 +18,9 @@ from rnla.algorithms.network import Network, predicted, seen_by
 from rnla.algorithms.planning import Plan
 from rnla.algorithms.planning_training import plan_prediction
 from rnla.algorithms.samples import refuse_widths, stored_bytes
-from rnla.algorithms.targets import STRIP_ENTRIES
+from rnla.algorithms.targets import STRIP_ENTRIES, Coded, targets_of
 from rnla.algorithms.trained import Trained
+from rnla.arrays import Array
 from rnla.cluster.resources import Resources
 from rnla.errors import ConfigError, RequestError
 from rnla.jobs.folders import published
@@ -30,7 +31,7 @@ from rnla.sweeps.settling import settled
 from rnla.sweeps.source import Resident
 from rnla.sweeps.spans import Tally
 from rnla_pipelines.labels import check_column, check_rows, labels, unlabelled
-from rnla_pipelines.prediction_scores import LABEL, Predicted, held_bytes, kept, tallied
+from rnla_pipelines.prediction_scores import Predicted, held_bytes, kept, label_type, tallied
 
 METHOD = "panel by panel"
 DECIDING = ("cross-entropy", "hinge")  # losses whose outputs say classes
@@ -69,6 +70,8 @@ class Weights(Resident):
         net = network_of(self.given)
         found = {"kind": "network", "url": self.url, "shape": list(net.widths), "dtype": str(net.dtype)}
         views = [getattr(self.given, name, None) for name in SEEN]
+        classes = classes_of(self.given)
+        views += [] if classes is None else [classes]
         return found | {"digest": hashed(net.parameters, *(vector for vector in views if vector is not None))}
 
 
@@ -119,6 +122,13 @@ def view(A: Matrix, config: PredictConfig) -> Matrix:
         msg = f"{config.network} was saved without its loss, so that what its values mean is not known: give loss"
         raise ConfigError(msg)
     refuse_widths(net, net.widths[0], y, A.shape[0], loss)
+    classes = classes_of(found)
+    if classes is not None and label_type(classes) != classes.dtype:
+        names = ", ".join(map(str, classes[:3].tolist())) + (", ..." if classes.size > 3 else "")
+        msg = (
+            f"the network tells names apart ({names}), and labels of a store are numbers: score it by Classifier.score"
+        )
+        raise ConfigError(msg)
     return A
 
 
@@ -143,6 +153,17 @@ def known(A: Matrix, config: PredictConfig) -> Matrix | None:
     return None if config.labels is None and config.label_column is None else labels(A, config)
 
 
+def classes_of(found: Trained | Network) -> Array | None:
+    """What outputs stand for, where the training numbered classes."""
+    return found.classes if isinstance(found, Trained) else None
+
+
+def coded(y: Matrix, found: Trained | Network) -> Matrix:
+    """Targets as the network was trained on them: classes by their numbers."""
+    classes = classes_of(found)
+    return y if classes is None else Matrix(Coded(targets_of(y), classes), runner=y.runner)
+
+
 def others(A: Matrix, config: PredictConfig) -> dict[str, Matrix]:
     """The network, and targets in a store of their own."""
     found = {"network": Matrix(Weights(np.zeros((0, 1)), str(published(config.network)), loaded(config)))}
@@ -165,10 +186,11 @@ def planned(A: Matrix, config: PredictConfig, found: Resources) -> Plan:
     whole = A.geometry.bytes + (0 if config.labels is None or y is None else y.geometry.bytes)
     rows, each = min(X.geometry.tall_rows, A.shape[0]), net.widths[-1] * net.dtype.itemsize
     truth = 0 if y is None else y.source.dtype.itemsize * y.shape[1]
-    looked = rows * (each + truth + LABEL.itemsize + 8)
+    classes, label = max(2, net.widths[-1]), label_type(classes_of(trained)).itemsize
+    looked = rows * (each + truth + label + 8)
     checked = 0 if y is None else 4 * 8 * min(STRIP_ENTRIES, y.shape[0] * y.shape[1])
-    filled, classes = X.geometry.filled(A.shape[0]), max(2, net.widths[-1])
-    decided = LABEL.itemsize * filled + 8 * classes * (classes + 1)
+    filled = X.geometry.filled(A.shape[0])
+    decided = label * filled + 8 * classes * (classes + 1)
     return replace(
         plan,
         method=METHOD,
@@ -197,10 +219,16 @@ def run(A: Matrix, config: PredictConfig, place: Place) -> Delivered:
     found = cast("Weights", place.others["network"].source).given  # the one whose hash is written down
     net, loss, X = network_of(found), loss_of(found, config), features(A, found, config)
     y, rows = place.others.get("labels", known(A, config)), X.geometry.tall_rows
-    truth = None if y is None else kept(A, y, str(loss), net.widths[-1], net.dtype, place.workspace, rows)
-    values = predicted(net, X if X.settled else settled(X), place.workspace)
-    label = place.workspace.tall("label", (A.shape[0], 1), LABEL, rows) if loss in DECIDING else None
-    seen = tallied(values, loss, truth, label)
+    classes = classes_of(found)
+    truth = None
+    if y is not None:
+        truth = kept(A, coded(y, found), str(loss), net.widths[-1], net.dtype, place.workspace, rows)
+    limit = found.limit if isinstance(found, Trained) else None
+    values = predicted(net, X if X.settled else settled(X), place.workspace, limit)
+    label = None
+    if loss in DECIDING:
+        label = place.workspace.tall("label", (A.shape[0], 1), label_type(classes), rows)
+    seen = tallied(values, loss, truth, label, classes)
     A.meter.tallies[-1] += Tally(peak_bytes=held_bytes(A))
     proof = Predicted(config.network, hashed(net.parameters), net.widths[-1], A.shape[0], loss, **seen.facts())
     return Delivered(seen.arrays(), proof, METHOD)

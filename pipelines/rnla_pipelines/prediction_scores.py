@@ -14,7 +14,7 @@ import psutil
 
 from rnla.algorithms.delivery import Named
 from rnla.algorithms.samples import checked_targets, stored_bytes
-from rnla.algorithms.targets import Moments, strips, targets_of
+from rnla.algorithms.targets import Moments, largest_of, strips, targets_of, unit_of
 from rnla.algorithms.trained import PredictionCertificate
 from rnla.arrays import Array, DType
 from rnla.kernels.layers import decided, loss_and_slopes
@@ -34,7 +34,7 @@ class Predicted(PredictionCertificate):
     loss: str | None = None  # by which the network was trained; None: not known
     mean_loss: float | None = None  # the same of these rows; None: no targets were given, here and below
     accuracy: float | None = None  # share of the rows that were decided rightly
-    largest_class: int | None = None  # the class of most rows
+    largest_class: int | float | str | None = None  # the class of most rows
     largest_share: float | None = None  # theirs of all rows: what always naming that class would give
     r2: float | None = None  # 1 - |y - F|^2 / |y - mean|^2, the mean over the outputs whose targets vary
     rmse: float | None = None  # root mean square of y - F, over all outputs
@@ -72,17 +72,27 @@ class Decisions:
 
     loss: str
     outputs: int
+    classes: Array | None  # (k,) what the outputs stand for, if they were numbered; targets are numbers of them
     counts: Array = field(init=False)  # (k,)
     confusion: Array = field(init=False)  # (k, k) known class, decided class
     total: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
-        classes = max(2, self.outputs)
-        self.counts, self.confusion = np.zeros(classes, np.int64), np.zeros((classes, classes), np.int64)
+        count = max(2, self.outputs) if self.classes is None else self.classes.size
+        self.counts, self.confusion = np.zeros(count, np.int64), np.zeros((count, count), np.int64)
+
+    def decide(self, Z: Array) -> Array:
+        """Numbers of classes, or -1 and 1."""
+        return decided(self.loss, Z if self.classes is None else Z[:, : self.classes.size])
+
+    def labels(self, Z: Array) -> Array:
+        """Labels as they are written: classes themselves, where those are numbers."""
+        taken = self.decide(Z)
+        return taken.astype(LABEL) if label_type(self.classes) == LABEL else np.asarray(self.classes)[taken]
 
     def take(self, Z: Array, y: Array | None) -> None:
         """Some rows."""
-        taken = self._places(decided(self.loss, Z))
+        taken = self._places(self.decide(Z))
         self.counts += np.bincount(taken, minlength=self.counts.size)
         if y is not None:
             known = y[:, 0].astype(np.int64)
@@ -96,6 +106,8 @@ class Decisions:
     def arrays(self) -> Named:
         """Rows of each class that was decided, and the confusion where classes are known."""
         found: Named = {"class_counts": (self.counts, ("class",))}
+        if self.classes is not None:
+            found["classes"] = (self.classes, ("class",))
         if self.confusion.any():
             found["confusion"] = (self.confusion, ("true_class", "decided_class"))
         return found
@@ -106,19 +118,24 @@ class Decisions:
         if not (count := int(known.sum())):
             return {}
         largest = int(known.argmax())
+        named = np.array([-1, 1]) if self.outputs == 1 else np.arange(known.size)
         return {
             "mean_loss": self.total / count,
             "accuracy": int(np.trace(self.confusion)) / count,
-            "largest_class": (-1, 1)[largest] if self.outputs == 1 else largest,
+            "largest_class": (named if self.classes is None else self.classes)[largest].item(),
             "largest_share": int(known[largest]) / count,
         }
 
 
 @dataclass
 class Numbers:
-    """Numbers that a network gives: their ranges, and their distance from those that are known."""
+    """Numbers that a network gives: their ranges, and their distance from those that are known.
+
+    All are multiplied by a power of two that brings targets near 1, so that squares of no size leave the range.
+    """
 
     outputs: int
+    unit: Array  # (c,)
     values: Moments = field(init=False)
     targets: Moments = field(init=False)
     left: Array = field(init=False)  # (c,) squares of target - value
@@ -129,52 +146,66 @@ class Numbers:
 
     def take(self, Z: Array, y: Array | None) -> None:
         """Some rows."""
-        wide = Z.astype(np.float64)
-        self.values.take(wide)
-        if y is not None:
-            known = y.astype(np.float64)
-            self.targets.take(known)
-            self.left += ((known - wide) ** 2).sum(axis=0)
+        with np.errstate(over="ignore", invalid="ignore"):  # of values far from all targets
+            wide = Z.astype(np.float64) * self.unit
+            self.values.take(wide)
+            if y is not None:
+                known = y.astype(np.float64) * self.unit
+                self.targets.take(known)
+                self.left += ((known - wide) ** 2).sum(axis=0)
 
     def arrays(self) -> Named:
         """By output: range, mean and deviation of the values, R^2 and root mean square error."""
         v, each = self.values, ("output",)
-        found: Named = {"least": (v.least, each), "largest": (v.largest, each), "mean": (v.mean, each)}
-        found["deviation"] = (v.deviation, each)
+        told = {"least": v.least, "largest": v.largest, "mean": v.mean, "deviation": v.deviation}
+        found: Named = {name: (value / self.unit, each) for name, value in told.items()}
         if self.targets.count:
-            found |= {"r2": (self._r2(), each), "rmse": (np.sqrt(self.left / self.targets.count), each)}
+            found |= {"r2": (self._r2(), each), "rmse": (self._length(self.left), each)}
         return found
+
+    def _length(self, squares: Array) -> Array:
+        """Root mean squares of the columns, in units of the targets: (c,)."""
+        return np.asarray(np.sqrt(squares / self.targets.count) / self.unit)
 
     def _r2(self) -> Array:
         """NaN where targets do not vary."""
-        varying = self.targets.squares > 0
+        varying = self.targets.least < self.targets.largest
         return np.where(varying, 1.0 - self.left / np.where(varying, self.targets.squares, 1.0), np.nan)
 
     def facts(self) -> dict[str, Any]:
         """Over all outputs."""
         if not self.targets.count:
             return {}
-        r2, entries = self._r2(), self.targets.count * self.left.size
-        known = r2[np.isfinite(r2)]
+        r2, left = self._r2(), math.hypot(*self._length(self.left))
+        known, width = r2[np.isfinite(r2)], math.sqrt(self.left.size)
         return {
-            "mean_loss": 0.5 * float(self.left.sum()) / self.targets.count,
+            "mean_loss": 0.5 * left * left,
             "r2": float(known.mean()) if known.size else None,
-            "rmse": math.sqrt(float(self.left.sum()) / entries),
-            "spread": math.sqrt(float(self.targets.squares.sum()) / entries),
+            "rmse": left / width,
+            "spread": math.hypot(*self._length(self.targets.squares)) / width,
         }
 
 
-def tallied(values: Tall, loss: str | None, truth: Tall | None, label: Tall | None) -> Tallied:
+def label_type(classes: Array | None) -> DType:
+    """Of the labels that are written: numbers of classes, or the classes themselves where those are numbers."""
+    return LABEL if classes is None or classes.dtype.kind not in "iuf" else classes.dtype
+
+
+def tallied(
+    values: Tall, loss: str | None, truth: Tall | None, label: Tall | None, classes: Array | None = None
+) -> Tallied:
     """Values looked at chunk by chunk, with targets if they are known; classes go to `label` if it is given."""
     (m, outputs), height = values.shape, values.source.chunks[0]
-    found: Tallied = Numbers(outputs) if label is None else Decisions(str(loss), outputs)
+    decisions = None if label is None else Decisions(str(loss), outputs, classes)
+    unit = np.ones(outputs) if truth is None or decisions is not None else unit_of(largest_of(truth.source))
+    found: Tallied = decisions or Numbers(outputs, unit)
     step = max(1, PART_ENTRIES // outputs)
     for first in range(0, m, height):
         rows = slice(first, min(first + height, m))
         Z = values.source.read(rows, slice(0, outputs))
         y = None if truth is None else truth.source.read(rows, slice(0, truth.shape[1]))
-        if label is not None:
-            label.write(rows, decided(str(loss), Z)[:, None].astype(LABEL))
+        if label is not None and decisions is not None:
+            label.write(rows, decisions.labels(Z)[:, None])
         for start in range(0, len(Z), step):
             part = slice(start, start + step)
             found.take(Z[part], None if y is None else y[part])
@@ -188,7 +219,8 @@ def kept(A: Matrix, y: Matrix, loss: str, outputs: int, dtype: DType, workspace:
     for at, block in strips(source):
         into.write(at, block)
     A.meter.read(stored_bytes(y), held_bytes(A))
-    checked_targets(into.source, loss, outputs, dtype, np.zeros(0, np.int64))
+    if loss != "square":
+        checked_targets(into.source, loss, outputs, dtype, np.zeros(0, np.int64))
     return into
 
 

@@ -7,13 +7,14 @@ from typing import Literal
 
 import numpy as np
 
-from rnla.algorithms.delivery_training import certificate_of, network_arrays
+from rnla.algorithms.delivery_training import Units, told_of
 from rnla.algorithms.forecasts import Machine
 from rnla.algorithms.network import Network
 from rnla.algorithms.planning import Plan
 from rnla.algorithms.planning_training import Given, plan_training
 from rnla.algorithms.regime import OPTIONS, Regime, checked_regime
-from rnla.algorithms.samples import Rooms, held_count, held_rows, prepared, standardised
+from rnla.algorithms.samples import Rooms, held_count, held_rows, limit_of, prepared, refuse_widths, standardised
+from rnla.algorithms.targets import standard
 from rnla.algorithms.training import Descent, trained
 from rnla.cluster.resources import Resources
 from rnla.errors import DivergedError
@@ -43,7 +44,7 @@ class TrainConfig:
         default="permutation", metadata={"help": "how samples are drawn"}
     )
     replicas: int = field(default=1, metadata={"help": "copies that descend side by side"})
-    local_steps: int | None = field(default=None, metadata={"help": "steps between averages; without it, about 1 s"})
+    local_steps: int | None = field(default=None, metadata={"help": "steps between averages; without it, about 1.5 s"})
     validation: int | float = field(default=0.1, metadata={"help": "share or number of samples that are held out"})
     patience: int | None = field(default=None, metadata={"help": "epochs without a lower loss before it stops"})
     schedule: Literal["constant", "1/k", "cosine"] = field(default="constant", metadata={"help": "of learning rates"})
@@ -54,7 +55,7 @@ class TrainConfig:
     outer_momentum: float = field(default=0.0, metadata={"help": "of the step towards the replicas' mean"})
     outer_rate: float = field(default=1.0, metadata={"help": "of the same"})
     standardise: bool = field(
-        default=True, metadata={"help": "centre and scale columns, for samples of a mean length of 8 at most"}
+        default=True, metadata={"help": "centre and scale columns, and targets of the square loss"}
     )
     precision: Literal["float32", "float64"] = field(default="float32", metadata={"help": "of the network"})
     seed: int = field(default=0, metadata={"help": "of initial weights, of the order, of what is held out"})
@@ -75,6 +76,11 @@ def features(A: Matrix, config: TrainConfig) -> Matrix:
     """The columns that are no label, standardised as configured."""
     A = unlabelled(A, config)
     return standardised(A) if config.standardise else A
+
+
+def scaled(config: TrainConfig) -> bool:
+    """Whether targets are standardised too."""
+    return config.standardise and config.loss == "square"
 
 
 def widths(A: Matrix, config: TrainConfig) -> tuple[int, ...]:
@@ -110,7 +116,9 @@ def planned(A: Matrix, config: TrainConfig, found: Resources) -> Plan:
     machine = Machine(found.threads, found.base_bytes, found.workers)
     y, dtype = labels(A, config), np.dtype(config.precision)
     size = A.geometry.bytes + y.geometry.bytes
-    return plan_training(Given(X, y, size), widths(X, config), dtype, regime(X, config), held(X, config), machine)
+    return plan_training(
+        Given(X, y, size, scaled(config)), widths(X, config), dtype, regime(X, config), held(X, config), machine
+    )
 
 
 def run(A: Matrix, config: TrainConfig, place: Place) -> Delivered:
@@ -118,17 +126,18 @@ def run(A: Matrix, config: TrainConfig, place: Place) -> Delivered:
     X = features(A, config)
     start, asked = network(X, config), regime(X, config)
     left_out = held_rows(*X.shape, start.dtype.itemsize, config.validation, config.seed)
-    made = prepared(X, place.others["labels"], start, asked, left_out, Rooms(place.workspace, place.workspace))
+    y, limit = place.others["labels"], limit_of(X.shape[1]) if config.standardise else None
+    refuse_widths(start, X.shape[1], y, X.shape[0], config.loss)
+    seen, *units = standard(y, X.meter, left_out) if scaled(config) else (y,)
+    made = prepared(X, seen, start, asked, left_out, Rooms(place.workspace, place.workspace), limit)
     descent = Descent(start, made.samples, made.held_out, asked, X, say=place.note, check=place.check)
     told = None
     try:
         found = trained(descent, place.checkpoints)
     except DivergedError as error:  # the last finite network is a result too
         found, told = error.so_far, str(error)
-    arrays = network_arrays(found, made, config.loss)
-    if made.held_out is not None and config.loss == "square":  # of always naming the mean of the targets held out
-        arrays["baseline"] = (np.array(0.5 * made.held_out.y.astype(np.float64).var(axis=0).sum()), ())
-    return Delivered(arrays, certificate_of(found, made, told), config.optimizer)
+    arrays, proof = told_of(found, made, config.loss, Units(*units) if units else None, told)
+    return Delivered(arrays, proof, config.optimizer)
 
 
 pipeline = Pipeline(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,58 +13,133 @@ from rnla.algorithms.network import Network
 from rnla.algorithms.results import Cost
 from rnla.algorithms.samples import Prepared
 from rnla.algorithms.trained import Trained, TrainingCertificate, history_of
-from rnla.algorithms.training import HeldOut, Training
+from rnla.algorithms.training import COLUMNS, HeldOut, Training
 from rnla.arrays import Array
-from rnla.kernels.layers import decided
+from rnla.kernels.layers import decided, layers
 
-SEEN = ("centre", "scale", "fill")  # vectors of the view, by name
+SEEN = ("centre", "scale", "fill", "limit")  # the view in which samples are seen, by name
+ARRAYS = ("centre", "scale", "fill", "classes", "confusion")  # of `Trained`, where they are known, ...
+NUMBERS = ("limit", "baseline")  # ... and its numbers
 
 
-def certificate_of(found: Training, made: Prepared, diverged: str | None = None) -> TrainingCertificate:
+class Units(NamedTuple):
+    """Of targets that were centred and scaled for descent."""
+
+    centre: Array  # (c,)
+    scale: Array  # (c,)
+
+    def of(self, network: Network) -> Network:
+        """A network whose outputs are in units of the targets, in float64: its last layer is scaled and moved."""
+        parameters = network.parameters.astype(np.float64)
+        last = layers(parameters, network.widths)[-1]
+        last.W[...] *= self.scale
+        last.b[...] = last.b * self.scale + self.centre
+        return Network(network.widths, dtype="float64", seed=network.seed, parameters=parameters)
+
+
+class Scores(NamedTuple):
+    """What the network that was kept makes of the samples held out."""
+
+    confusion: Array | None = None  # (c, c) known class, decided class
+    baseline: float | None = None  # square loss of always naming the mean
+    r2: float | None = None  # the mean over outputs whose targets vary
+    rmse: float | None = None  # over all outputs, in units of the targets
+
+
+def scores_of(network: Network, held: HeldOut | None, loss: str, units: Units | None) -> Scores:
+    """Of a network as it was trained; nothing is read."""
+    if held is None:
+        return Scores()
+    if loss != "square":
+        return Scores(confusion=confusion(network, held, loss))
+    known = held.y.astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):  # of a network that diverged
+        left, varying = ((known - network.outputs(held.X)) ** 2).mean(axis=0), known.var(axis=0)
+    if not np.isfinite(left).all():
+        return Scores(baseline=0.5 * float(varying.sum()))
+    those, scale = varying > 0, 1.0 if units is None else units.scale
+    r2 = float((1.0 - left[those] / varying[those]).mean()) if those.any() else None
+    return Scores(None, 0.5 * float(varying.sum()), r2, math.sqrt(float((left * np.square(scale)).mean())))
+
+
+def certificate_of(found: Training, made: Prepared, scores: Scores, diverged: str | None) -> TrainingCertificate:
     """What is known of the network; `diverged` says how, if it did."""
-    last = history_of(found.history[-1:])
     kept = history_of(found.history[found.stopped_at - 1 : found.stopped_at])
     held = 0 if made.held_out is None else len(made.held_out.X)
 
-    def number(values: dict[str, Array], name: str) -> float | None:
-        value = float(values[name][0])
+    def number(name: str) -> float | None:
+        value = float(kept[name][0])
         return None if math.isnan(value) else value
 
     return TrainingCertificate(
-        loss=float(last["loss"][0]),
-        accuracy=number(last, "accuracy"),
-        validation_loss=number(kept, "validation_loss"),
-        validation_accuracy=number(kept, "validation_accuracy"),
+        loss=number("loss"),
+        accuracy=number("accuracy"),
+        validation_loss=number("validation_loss"),
+        validation_accuracy=number("validation_accuracy"),
         held_out=held,
         epochs=len(found.history),
         stopped_at=found.stopped_at,
         stopped_early=found.early,
-        steps=int(last["steps"][0]),
+        steps=int(found.history[-1, COLUMNS.index("steps")]),
         rounds=found.rounds,
         samples_per_second=found.samples / found.seconds if found.seconds > 0 else 0.0,
         diverged=diverged,
+        validation_r2=scores.r2,
+        validation_rmse=scores.rmse,
     )
 
 
-def network_arrays(found: Training, made: Prepared, loss: str) -> Named:
-    """The layers, the view in which samples are seen, the history, and what was taken for what among those held out."""
-    transform = made.samples.transform
-    arrays = layer_arrays(found.network)
-    arrays |= seen_arrays((transform.centre, transform.scale, transform.fill), history_of(found.history))
-    if made.held_out is not None and loss != "square":
-        arrays["confusion"] = (confusion(found.network, made.held_out, loss), ("true_class", "decided_class"))
-    return arrays
+class Told(NamedTuple):
+    """What came of training, as it is kept."""
+
+    arrays: Named
+    certificate: TrainingCertificate
+
+
+def told_of(
+    found: Training, made: Prepared, loss: str, units: Units | None = None, diverged: str | None = None
+) -> Told:
+    """The layers, the view in which samples are seen, the history, and what is known of the samples held out."""
+    scores = scores_of(found.network, made.held_out, loss, units)
+    network = found.network if units is None else units.of(found.network)
+    transform, limit = made.samples.transform, made.samples.limit
+    seen = (transform.centre, transform.scale, transform.fill, limit)
+    arrays = layer_arrays(network) | seen_arrays(seen, history_of(found.history)) | score_arrays(scores)
+    return Told(arrays, certificate_of(found, made, scores, diverged))
+
+
+def trained_from(
+    arrays: Mapping[str, Any], proof: TrainingCertificate, cost: Cost, record: dict[str, Any], seed: int
+) -> Trained:
+    """The network of arrays as they are kept, with its history."""
+    known: dict[str, Any] = {name: np.asarray(arrays[name]) for name in ARRAYS if name in arrays}
+    known |= {name: float(arrays[name]) for name in NUMBERS if name in arrays}
+    history = {name: np.asarray(arrays[name]) for name in COLUMNS}
+    return Trained(network_of(arrays, seed), history, proof.stopped_at, cost, proof, **known, record=record)
 
 
 def trained_arrays(found: Trained) -> Named:
-    """The same of a network that was trained before, but for what was taken for what."""
-    arrays = layer_arrays(found.network) | seen_arrays((found.centre, found.scale, found.fill), found.history)
+    """The arrays in which a network that was trained is kept."""
+    seen = (found.centre, found.scale, found.fill, found.limit)
+    arrays = layer_arrays(found.network) | seen_arrays(seen, found.history)
+    arrays |= score_arrays(Scores(found.confusion, found.baseline))
     return arrays if found.classes is None else arrays | {"classes": (found.classes, ("class",))}
 
 
-def seen_arrays(vectors: tuple[Array | None, Array | None, Array | None], history: dict[str, Array]) -> Named:
-    """The view in which samples are seen (centre, scale, fill), and the history."""
-    view: Named = {name: (vector, ("input",)) for name, vector in zip(SEEN, vectors, strict=True) if vector is not None}
+def score_arrays(scores: Scores) -> Named:
+    """What was taken for what, or what always naming the mean would leave."""
+    arrays: Named = {}
+    if scores.confusion is not None:
+        arrays["confusion"] = (scores.confusion, ("true_class", "decided_class"))
+    if scores.baseline is not None:
+        arrays["baseline"] = (np.array(scores.baseline), ())
+    return arrays
+
+
+def seen_arrays(seen: tuple[Array | float | None, ...], history: dict[str, Array]) -> Named:
+    """The view in which samples are seen (centre, scale, fill, limit), and the history."""
+    found = {name: np.asarray(value) for name, value in zip(SEEN, seen, strict=True) if value is not None}
+    view: Named = {name: (value, ("input",) * value.ndim) for name, value in found.items()}
     return view | {name: (values, ("epoch",)) for name, values in history.items()}
 
 
@@ -92,22 +167,7 @@ def confusion(network: Network, held: HeldOut, loss: str) -> Array:
 def network_of(arrays: Mapping[str, Any], seed: int) -> Network:
     """The network of a stored result."""
     count = sum(name.startswith("weights_") for name in arrays)
-    layers = [(np.asarray(arrays[f"weights_{k}"]), np.asarray(arrays[f"biases_{k}"])) for k in range(1, count + 1)]
-    widths = (layers[0][0].shape[0], *(len(b) for _, b in layers))
-    flat = np.concatenate([part.reshape(-1) for layer in layers for part in layer])
+    found = [(np.asarray(arrays[f"weights_{k}"]), np.asarray(arrays[f"biases_{k}"])) for k in range(1, count + 1)]
+    widths = (found[0][0].shape[0], *(len(b) for _, b in found))
+    flat = np.concatenate([part.reshape(-1) for layer in found for part in layer])
     return Network(widths, dtype=flat.dtype, seed=seed, parameters=flat)
-
-
-def trained_of(found: Training, made: Prepared, cost: Cost) -> Trained:
-    """The network with its history."""
-    transform = made.samples.transform
-    return Trained(
-        found.network,
-        history_of(found.history),
-        found.stopped_at,
-        cost,
-        certificate_of(found, made),
-        transform.centre,
-        transform.scale,
-        transform.fill,
-    )

@@ -16,10 +16,11 @@ from rnla.kernels.blas import single_blas_thread
 from rnla.kernels.layers import Layer, Room, checked_widths, forward, layers, parameter_count
 from rnla.machine import group_memory
 from rnla.streams import normal
-from rnla.sweeps.blocks import Block
+from rnla.sweeps.blocks import Block, Strip
 from rnla.sweeps.matrix import Matrix
 from rnla.sweeps.products import Multiplied
 from rnla.sweeps.source import Tall, Workspace
+from rnla.sweeps.sparse import Sparse
 
 ACTIVATIONS = ("relu",)
 ROWS = 4096  # of an array that are evaluated at once
@@ -108,11 +109,17 @@ class Network:
             msg = "this network has parameters that are not finite: train it with smaller steps"
             raise RequestError(msg)
         row = int(np.flatnonzero(~np.isfinite(found).all(axis=1))[0])
-        msg = f"F at row {row} of X leaves the range of {self.dtype}: scale X down, or take a network in float64"
-        raise OverflowedError(msg)
+        raise lost(row, self.dtype)
 
     def __repr__(self) -> str:
         return f"Network({' - '.join(map(str, self.widths))}, {self.parameters.size:,} parameters, {self.dtype})"
+
+
+def lost(row: int, dtype: DType) -> OverflowedError:
+    """The error of values that are no numbers, or of samples that are none in the precision of the network."""
+    wider = ", or take a network in float64" if dtype != np.float64 else ""
+    msg = f"F at row {row} of X leaves the range of {dtype}: scale X down{wider}"
+    return OverflowedError(msg)
 
 
 def _precision(given: Any) -> DType:
@@ -188,21 +195,55 @@ class Values(Multiplied):
     rest: Array  # biases of the first layer, then all other parameters
     widths: tuple[int, ...]
     into: Tall
+    limit: float | None = None  # at which entries of A are cut off, above and below
 
     def panel(self, block: Block) -> Array:
         """Rows of the answer."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            found = self._values(block)
+        if not (finite := np.isfinite(found).all(axis=1)).all():
+            place = int(np.flatnonzero(~finite)[0])
+            if known(block, place):  # NaN and infinity in the data are told by the sweep
+                raise lost(block.rows.start + place, self.rest.dtype)
+        return found
+
+    def _values(self, block: Block) -> Array:
         first, dtype = self.widths[1], self.rest.dtype
-        Z = np.array(block.right(self.X), dtype=dtype)
+        Z = np.array(self._first(block), dtype=dtype)
         Z += self.rest[:first]
         if len(self.widths) == 2:
             return Z
         np.maximum(Z, 0, out=Z)
-        net = layers(self.rest[first:], self.widths[1:])
-        return forward(net, Z, Room(self.widths[1:], len(Z), dtype)).copy()
+        net, room = layers(self.rest[first:], self.widths[1:]), Room(self.widths[1:], min(ROWS, len(Z)), dtype)
+        found = np.empty((len(Z), self.widths[-1]), dtype)
+        for start in range(0, len(Z), ROWS):
+            found[start : start + ROWS] = forward(net, Z[start : start + ROWS], room)
+        return found
+
+    def _first(self, block: Block) -> Array:
+        """A W_1, entries of A cut off."""
+        if self.limit is None:
+            return block.right(self.X)
+        if isinstance(block, Strip):
+            return sum(self._cut_off(part) @ self.X[columns] for columns, part in block.parts())  # type: ignore[return-value]
+        if isinstance(block, Sparse):
+            return np.concatenate([self._cut_off(part) @ self.X for part in block.dense_parts()])
+        return self._cut_off(block) @ self.X
+
+    def _cut_off(self, block: Block) -> Array:
+        return np.clip(block.dense(), -self.limit, self.limit)  # type: ignore[operator]
 
     def finish(self, total: None) -> Tall:
         """The tall matrix."""
         return self.into
+
+
+def known(block: Block, place: int) -> bool:
+    """Whether a row of a block is finite."""
+    if isinstance(block, Strip):
+        return all(known(part, place) for _, part in block.parts())
+    found = block.lines(np.array([place]))
+    return bool(np.isfinite(found.data if isinstance(block, Sparse) and not block.centred else found).all())
 
 
 def seen_by(dtype: DType, A: Matrix) -> Matrix:
@@ -210,11 +251,11 @@ def seen_by(dtype: DType, A: Matrix) -> Matrix:
     return A.astype(dtype if A.dtype.kind == "c" else np.result_type(A.dtype, dtype))  # which refuses complex data
 
 
-def predicted(network: Network, A: Matrix, workspace: Workspace, name: str = "values") -> Tall:
-    """F at each row of a matrix, one read: (m, n) -> (m, outputs)."""
+def predicted(network: Network, A: Matrix, workspace: Workspace, limit: float | None = None) -> Tall:
+    """F at each row of a matrix, its entries cut off at a limit; one read: (m, n) -> (m, outputs)."""
     view = seen_by(network.dtype, A)
     first = network.layers[0].W
-    into = workspace.tall(name, (A.shape[0], network.widths[-1]), network.dtype, A.geometry.tall_rows)
+    into = workspace.tall("values", (A.shape[0], network.widths[-1]), network.dtype, A.geometry.tall_rows)
     with single_blas_thread():
-        view.swept(Values(first, network.parameters[first.size :], network.widths, into))
+        view.swept(Values(first, network.parameters[first.size :], network.widths, into, limit))
     return into

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rnla.algorithms.forecasts import MARGIN_BYTES, Machine, sweep_bytes
-from rnla.algorithms.network import Network, seen_by
+from rnla.algorithms.network import ROWS, Network, seen_by
 from rnla.algorithms.planning import Plan
 from rnla.algorithms.regime import FLOPS, Regime, step_seconds
 from rnla.algorithms.samples import row_bytes, stored_bytes
@@ -22,6 +22,7 @@ from rnla.sweeps.matrix import Matrix
 from rnla.sweeps.minibatches import READERS
 from rnla.sweeps.orders import Order
 from rnla.sweeps.source import Source, holds_sparse, touched_bytes
+from rnla.sweeps.spans import BLOCK_BYTES
 
 SCHEDULING = (0.03, 0.08)  # seconds of a task's round trip through Dask's scheduler
 MOSTLY = 0.9  # share of the time that is nearly all
@@ -33,13 +34,14 @@ class Given(NamedTuple):
     X: Matrix
     y: Matrix
     size: int  # bytes of a pass: of the store and its targets
+    scaled: bool = False  # whether means and deviations of the targets are read too
 
 
 def plan_training(
     given: Given, widths: tuple[int, ...], dtype: DType, regime: Regime, held: int, machine: Machine
 ) -> Plan:
     """Epochs of descent; the first sweep besides."""
-    A, y, size = given
+    A, y, size, scaled = given
     m, n = A.shape
     order, samples = order_of(A, regime.lanes), m - held
     sources = A.source, y.source
@@ -50,6 +52,7 @@ def plan_training(
     copies = sum(touched_bytes(source, part) for source in copied for part in parts(source, chunk_rows(source, order)))
     swept = [(A, A.geometry.reads), (y, 1)]
     first = sum(reads * stored_bytes(each) for each, reads in swept if each.source not in copied)
+    first += stored_bytes(y) * scaled
     bytes_read = first + copies + of_epoch * epochs_read
     steps = math.ceil(samples / (regime.replicas * regime.batch))  # of each replica, in an epoch
     rounds = math.ceil(steps / regime.local_steps)
@@ -63,10 +66,12 @@ def plan_training(
     draws = buffers * 3 * 8 * order.buffer_rows
     wide = np.result_type(A.dtype, dtype).itemsize  # in which samples are centred and scaled
     vectors = (3 + regime.rule.moments) * p * item
-    rooms = 3 * max(regime.batch, EVALUATED_ROWS) * sum(widths) * item
+    layers = 3 * item * sum(widths[1:])  # of a sample: values, slopes, and which of them are zero
+    rooms = regime.batch * (layers + n * (A.source.dtype.itemsize + 2 * wide + item))
+    looked = min(EVALUATED_ROWS, held) * layers
     states = p * item * (4 + 2 * regime.rule.moments + 2 * regime.replicas) + 8 * p * (2 + 2 * bool(regime.averaging))
     kept = held * (n * (item + 2 * wide) + 16)
-    training = filled + blocks + draws + here * (vectors + rooms) + states + kept
+    training = filled + blocks + draws + here * (vectors + rooms) + looked + states + kept
     peak = (
         machine.base_bytes
         + MARGIN_BYTES
@@ -178,9 +183,12 @@ def notes(order: Order, regime: Regime, copied: object) -> tuple[str, ...]:
 def plan_prediction(A: Matrix, network: Network, machine: Machine) -> Plan:
     """F at each row: one read."""
     m, item, outputs = A.shape[0], network.dtype.itemsize, network.widths[-1]
-    rows = min(A.geometry.panel_rows, m)
-    peak = sweep_bytes(seen_by(network.dtype, A), machine.threads, joined=0, rowwise=outputs, copies=3)
-    peak += machine.threads * 4 * rows * sum(network.widths[1:]) * item + 2 * network.parameters.size * item
+    rows, seen = min(A.geometry.panel_rows, m), seen_by(network.dtype, A)
+    if not holds_sparse(A.source) and len(A.geometry.parts()) == 1:
+        rows = min(rows, 1 + BLOCK_BYTES // (A.shape[1] * seen.dtype.itemsize))
+    peak = sweep_bytes(seen, machine.threads, joined=0, rowwise=outputs, copies=3)
+    layers = 3 * rows * (network.widths[1] + outputs) + 3 * min(rows, ROWS) * sum(network.widths[1:])
+    peak += machine.threads * layers * max(item, seen.dtype.itemsize) + 2 * network.parameters.size * item
     return Plan(
         pipeline="predict",
         method="one read",
@@ -209,7 +217,7 @@ def plan_prediction(A: Matrix, network: Network, machine: Machine) -> Plan:
 
 def plan_study(given: Given, runs: int, epochs: int, steps: int, machine: Machine) -> Plan:
     """Whole gradients from one read of A^T A, and so many runs of stochastic descent by samples."""
-    A, y, size = given
+    A, y, size, _ = given
     m, n = A.shape
     order = order_of(A)
     means = 0 if A.settled else 1

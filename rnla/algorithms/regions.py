@@ -66,6 +66,7 @@ class Seen(NamedTuple):
     network: Network
     centre: Array  # (inputs,)
     scale: Array  # (inputs,)
+    limit: float | None  # where they are cut off
 
     def inputs(self, x: Array) -> Array:
         """The same points as the network gets them."""
@@ -79,8 +80,17 @@ def subdivided(view: Seen, low: Array, high: Array, axes: Array) -> Subdivision:
     The map into the network is applied to the coordinates, not to the weights, so that an offset of the data that is
     large costs no digits: what is left of it in the box is found first.
     """
-    network, ends = view.network, np.abs([view.inputs(low), view.inputs(high)])
-    origin, axes, reach = view.inputs(centred(low, high)[0]), axes * view.scale, ends.max(axis=0)
+    network = view.network
+    origin, axes, reach = (
+        view.inputs(centred(low, high)[0]),
+        axes * view.scale,
+        np.abs([view.inputs(low), view.inputs(high)]).max(axis=0),
+    )
+    if view.limit is not None and (far := reach > view.limit).any():
+        j = int(np.flatnonzero(far)[0])
+        ends = (view.centre[j] + np.array([-1, 1]) * view.limit / view.scale[j]).tolist()
+        msg = f"the network cuts input {j} off at {ends[0]:.6g} and {ends[1]:.6g}: count its pieces between them"
+        raise RequestError(msg)
     if not np.isfinite(network.parameters).all():
         msg = "this network has parameters that are not finite, and so no linear pieces: train it with smaller steps"
         raise RequestError(msg)
@@ -294,4 +304,6 @@ def seen(given: Any) -> Seen:
         raise RequestError(msg)
     inputs = network.widths[0]
     centre, scale = (given.centre, given.scale) if isinstance(given, Trained) else (None, None)
-    return Seen(network, np.zeros(inputs) if centre is None else centre, np.ones(inputs) if scale is None else scale)
+    limit = given.limit if isinstance(given, Trained) else None
+    middle, by = np.zeros(inputs) if centre is None else centre, np.ones(inputs) if scale is None else scale
+    return Seen(network, middle, by, limit)

@@ -31,6 +31,7 @@ from rnla.sweeps.tasks import mapped
 MOST_HELD_BYTES = 64 << 20  # of samples held out, in memory
 COLUMN_BYTES = 4  # of the column of a stored element
 LENGTH = 8.0  # mean length of a standardised sample, at most: a learning rate of 0.1 then fits
+FARTHEST = 10.0  # deviations from the mean that a standardised sample keeps, as in single-cell work (Wolf et al. 2018)
 STRIP_ROWS = 64 * TILE_ROWS  # for which numbers are drawn at once
 
 
@@ -95,10 +96,12 @@ def prepared(
     regime: Regime,
     held: Array,
     rooms: Rooms,
+    limit: float | None = None,
 ) -> Prepared:
     """Samples in the precision of the network, those of rows `held` held out; one read of A and one of y.
 
-    Where they have room and chunks that do not fit the blocks of the order, those reads copy them.
+    Means and deviations are those of the others; samples are cut off at -limit and limit. Where they have room and
+    chunks that do not fit the blocks of the order, those reads copy them.
     """
     loss, (m, n), outputs = regime.loss, A.shape, network.widths[-1]
     if A.transform.weights is not None or A.transform.row_centre is not None or A.own_means:
@@ -112,7 +115,7 @@ def prepared(
     source = laid_out(A.source, "samples", A, order, regime.epochs, rooms.X)
     view = seen_by(network.dtype, replace(A, source=source, cut_as=A.cut_as or A.source.chunks))
     wanted: tuple[Product, ...] = (Rows(held),) if held.size else (SumOfSquares(),)
-    settled, (lines, *_) = settled_with(view, *wanted)
+    settled, (lines, *_) = settled_with(view, *wanted, without=held if held.size else None)
     if A.transform.missing != "error":  # treated in every batch, counted in this read
         A.meter.tallies.append(Tally(missing=A.meter.tallies[-1].nonfinite))
     signs = loss == "hinge" and outputs == 1
@@ -128,6 +131,7 @@ def prepared(
         view.dtype,
         regime.epochs,
         f"rnla-{uuid.uuid4().hex[:12]}",
+        limit,
     )
     if not held.size:
         return Prepared(samples, None)
@@ -207,7 +211,8 @@ def refuse_far(found: Array, rows: slice, dtype: DType) -> None:
         at = int(np.flatnonzero(far)[0])
         msg = (
             f"target {rows.start + at} is {found[at].tolist()}, and squares of numbers beyond {most:.1g} leave the "
-            f"range of {dtype}: scale the targets (rnla.nn.Regressor does), or take a network in float64"
+            f"range of {dtype}: scale the targets (rnla.nn.Regressor does)"
+            f"{', or take a network in float64' * (dtype != np.float64)}"
         )
         raise RequestError(msg)
 
@@ -228,4 +233,14 @@ def stored_bytes(A: Matrix) -> int:
 def standardised(A: Matrix) -> Matrix:
     """Columns centred and scaled, so that samples have a mean length of 8 at most, whatever the number of columns."""
     n = A.shape[1]
-    return A.centred().scaled().weighted(columns=np.full(n, min(1.0, LENGTH / math.sqrt(n))))
+    return A.centred().scaled().weighted(columns=np.full(n, unit_deviation(n)))
+
+
+def unit_deviation(n: int) -> float:
+    """What a deviation becomes in standardised samples of n columns."""
+    return min(1.0, LENGTH / math.sqrt(n))
+
+
+def limit_of(n: int) -> float:
+    """Where standardised samples of n columns are cut off: what varies in a few samples alone is no longer far out."""
+    return FARTHEST * unit_deviation(n)

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,11 +17,14 @@ from rnla.arrays import Array, DType
 from rnla.errors import NonFiniteError, RequestError, UnsupportedError
 from rnla.kernels.sparse import densified
 from rnla.sweeps.matrix import Matrix
+from rnla.sweeps.meters import Meter
 from rnla.sweeps.retries import retried
 from rnla.sweeps.source import Source, touched_bytes
 
 STRIP_ENTRIES = 1 << 22  # read at once
 MOST_CLASSES = 10_000
+SHOWN = 10  # classes named in a message
+FAR = 1e140  # and its inverse: squares of smaller and larger numbers leave the range of float64, or may
 
 
 def targets_of(y: Matrix) -> Source:
@@ -83,17 +86,36 @@ class Moments:
         np.maximum(self.largest, rows.max(axis=0), out=self.largest)
 
 
-def moments_of(source: Source) -> tuple[Array, Array]:
-    """Mean and standard deviation (1 where it vanishes) of each column: (c,), (c,); two reads.
+class Standing(NamedTuple):
+    """Where numbers stand, and how often they were read to know it."""
 
-    Numbers are multiplied by a power of two first, so that squares of no size leave the range.
-    """
-    unit = unit_of(largest_of(source))
-    found = Moments.of(source.shape[1])
-    for _, block in strips(source):
-        found.take(block.astype(np.float64) * unit)
+    centre: Array  # (c,) means
+    scale: Array  # (c,) standard deviations, 1 where they vanish
+    reads: int
+
+
+def moments_of(source: Source, without: Array) -> Standing:
+    """Mean and standard deviation of each column, but for some rows; one read, or two where squares leave the range."""
+    unit, reads = np.ones(source.shape[1]), 1
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        found = _moments(source, unit, without)
+    largest = np.maximum(np.abs(found.least), np.abs(found.largest))
+    if ((largest > 0) & ((largest < 1 / FAR) | (largest > FAR))).any():
+        unit, reads = unit_of(largest), 2
+        found = _moments(source, unit, without)
     rounding = found.count * np.finfo(np.float64).eps * np.abs(found.mean)  # of the mean, as in a sweep
-    return found.mean / unit, np.where(found.deviation <= rounding, 1.0, found.deviation / unit)
+    return Standing(found.mean / unit, np.where(found.deviation <= rounding, 1.0, found.deviation / unit), reads)
+
+
+def _moments(source: Source, unit: Array, without: Array) -> Moments:
+    """Of the columns times powers of two, but for rows `without` (sorted)."""
+    found = Moments.of(source.shape[1])
+    for rows, block in strips(source):
+        first, last = np.searchsorted(without, (rows.start, rows.stop))
+        kept = np.delete(block, without[first:last] - rows.start, axis=0) if last > first else block
+        if len(kept):
+            found.take(kept.astype(np.float64) * unit)
+    return found
 
 
 def energy_of(source: Source) -> float:
@@ -114,10 +136,11 @@ def unit_of(largest: Array) -> Array:
     return np.exp2(-np.frexp(largest)[1].clip(-1000, 1000).astype(np.float64))
 
 
-def standard(y: Matrix) -> tuple[Matrix, Array, Array]:
-    """Targets centred and scaled, and their means and deviations."""
+def standard(y: Matrix, meter: Meter, without: Array) -> tuple[Matrix, Array, Array]:
+    """Targets centred and scaled, by means and deviations of all rows but some, and those; a read, which is metered."""
     source = targets_of(y)
-    centre, scale = moments_of(source)
+    centre, scale, reads = moments_of(source, without)
+    meter.read(reads * touched_bytes(source, slice(0, source.shape[0])))
     return Matrix(Scaled(source, centre, scale), runner=y.runner), centre, scale
 
 
@@ -203,8 +226,15 @@ class Coded(Recoded):
         return np.dtype(np.int64)
 
     def read(self, rows: slice, columns: slice, scratch: Array | None = None) -> Array:
-        """Codes of labels."""
-        return np.asarray(np.searchsorted(self.classes, self.inner.read(rows, columns)))
+        """Codes of labels; RequestError for one that is no class."""
+        found = densified(self.inner.read(rows, columns))
+        codes = np.minimum(np.searchsorted(self.classes, found), self.classes.size - 1)
+        if (odd := self.classes[codes] != found).any():
+            at, names = int(np.flatnonzero(odd[:, 0])[0]), ", ".join(map(str, self.classes[:SHOWN].tolist()))
+            more = ", ..." if self.classes.size > SHOWN else ""
+            msg = f"label {rows.start + at} is {found[at, 0]}, and the classes are {names}{more}"
+            raise RequestError(msg)
+        return np.asarray(codes)
 
 
 @dataclass(frozen=True)

@@ -135,11 +135,12 @@ class Descent:
         count = sum(found.samples for found in shifts)
         first = shifts[0].first if state.sweeps == 0 and math.isfinite(shifts[0].first) else 0.0
         outset = max(state.outset, self.samples.blank, first, sum(found.blank for found in shifts) / count)
-        self._refuse_divergence(state, shifts, sum(found.loss for found in shifts) / count, outset)
-        state = self._joined(state, shifts)._replace(sweeps=state.sweeps + 1, round=state.round + 1, outset=outset)
-        self.say(self._told(state))
+        with np.errstate(over="ignore", invalid="ignore"):
+            after = self._joined(state, shifts)._replace(sweeps=state.sweeps + 1, round=state.round + 1, outset=outset)
+        self._refuse_divergence(state, after, shifts, sum(found.loss for found in shifts) / count)
+        self.say(self._told(after))
         self.check()
-        return self._over(state) if last else state
+        return self._over(state, after) if last else after
 
     def _told(self, state: State) -> str:
         """Epoch, loss, speed, time left."""
@@ -196,34 +197,46 @@ class Descent:
         outer = kind(regime.outer_momentum) * state.outer + way
         return state.parameters - kind(regime.outer_rate) * (way + kind(regime.outer_momentum) * outer), outer
 
-    def _refuse_divergence(self, state: State, shifts: list[Shift], loss: float, outset: float) -> None:
+    def _refuse_divergence(self, state: State, after: State, shifts: list[Shift], loss: float) -> None:
         """DivergedError where numbers are lost, or the loss is far above what it began with."""
         lost = [found.lost for found in shifts if found.lost >= 0]
-        finite = all(bool(np.isfinite(found.parameters).all()) for found in shifts)
-        if finite and not lost and loss <= FAR * outset:
+        finite = bool(np.isfinite(after.parameters).all())
+        if finite and not lost and loss <= FAR * after.outset:
             return
         at = state.steps + (min(lost) if lost else max(found.steps for found in shifts) - 1)
-        now = "is no number any more" if lost or not finite else f"is {loss:.3g}, and was {outset:.3g} at the start"
+        now = (
+            "is no number any more" if lost or not finite else f"is {loss:.3g}, and was {after.outset:.3g} at the start"
+        )
+        raise self._diverged(state, at, f"the loss {now}")
+
+    def _diverged(self, state: State, at: int, now: str) -> DivergedError:
+        """The error of descent that went up without end in a step; the network is that of the rounds before."""
         msg = (
-            f"descent diverged in epoch {state.epoch + 1}, by step {at + 1}: the loss {now}, with a learning rate of "
-            f"{self.regime.rule.rate(at):.3g}; take a smaller one, such as "
-            f"{self.regime.rule.learning_rate / 10:.2g}, scale the columns of X down, or clip gradients (clip=1.0)"
+            f"descent diverged in epoch {state.epoch + 1}, by step {at + 1}: {now}, with a learning rate of "
+            f"{self.regime.rule.rate(at):.3g}; {self._cure()}"
         )
         error = DivergedError(msg)
-        seen = state.sums / state.sums[2] if state.sums[2] else np.array([outset, math.nan])
-        loss, right = seen[0], math.nan if self.regime.loss == "square" else seen[1]
-        row = np.array([loss, right, *self._looked(self._final(state)), self.regime.rule.rate(at), state.steps])
+        seen = state.sums / state.sums[2] if state.sums[2] else np.full(2, math.nan)  # of the rounds of this epoch
+        right = math.nan if self.regime.loss == "square" else seen[1]
+        row = np.array([seen[0], right, *self._looked(self._final(state)), self.regime.rule.rate(at), state.steps])
         broken = state._replace(epoch=state.epoch + 1, history=np.vstack([state.history, row]))
-        error.so_far = self.finished(broken)
-        error.trained = error.so_far.network
-        raise error
+        error.so_far = self.finished(broken, perf_counter() - self.started)
+        return error
 
-    def _over(self, state: State) -> State:
+    def _cure(self) -> str:
+        """What helps against divergence."""
+        rate = min(self.regime.rule.learning_rate / 10, 0.1)
+        scaled = "" if self.samples.limit is not None else ", centre and scale the data (standardise=True)"
+        return f"take a smaller one, such as {rate:.2g}{scaled}, or clip gradients (clip=1.0)"
+
+    def _over(self, before: State, state: State) -> State:
         """The end of an epoch: its row of the history, the best parameters, whether to go on."""
         regime, classifies = self.regime, self.regime.loss != "square"
         loss, right, count = state.sums
         seen = self._final(state)
         found = self._looked(seen)
+        if self.held_out is not None and not math.isfinite(found[0]):
+            raise self._diverged(before, state.steps - 1, "the loss of the samples held out is no number any more")
         accuracy = right / count if classifies else math.nan
         row = np.array([loss / count, accuracy, *found, regime.rule.rate(state.steps - 1), state.steps])
         epoch, best, best_loss, best_epoch = state.epoch + 1, state.best, state.best_loss, state.best_epoch

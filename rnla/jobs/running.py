@@ -33,7 +33,7 @@ from rnla.store.tall import Scratch
 from rnla.store.writing import writing_errors
 from rnla.sweeps.matrix import Matrix
 from rnla.sweeps.meters import Meter
-from rnla.sweeps.runners import current
+from rnla.sweeps.runners import Cluster, current
 from rnla.sweeps.source import Grid, Tall
 
 SELDOM = 50  # times what it takes to look whether the input is what it was, between two looks
@@ -308,7 +308,7 @@ def cost_of(A: Matrix, seconds: float, *others: Matrix) -> Cost:
         passes=total.bytes_read / size if size else 0.0,
         bytes_read=total.bytes_read,
         seconds=seconds,
-        peak_bytes=total.peak_bytes,
+        peak_bytes=max(total.peak_bytes, 0 if isinstance(A.swept_by, Cluster) else A.meter.peak.grown),
         read_seconds=total.read_seconds,
         missing_entries=A.meter.missing,
         sweeps=tuple(tally.bytes_read for tally in A.meter.tallies),

@@ -13,16 +13,17 @@ import numpy as np
 
 from rnla.algorithms.network import Network
 from rnla.algorithms.regime import OPTIONS
-from rnla.algorithms.samples import held_count, standardised
-from rnla.algorithms.targets import Coded, classes_of, standard, targets_of
+from rnla.algorithms.samples import held_count
+from rnla.algorithms.targets import Coded, classes_of, targets_of
 from rnla.algorithms.trained import Trained
 from rnla.arrays import Array
 from rnla.checks import flag, integer
 from rnla.errors import RequestError
 from rnla.kernels.layers import checked_widths
 from rnla.nn.scores import accuracy, dense, determination, in_memory, known
-from rnla.nn.training import predict, train
+from rnla.nn.training import fitted, predict
 from rnla.opening import open_column, open_matrix
+from rnla.public.ready import ready
 from rnla.sweeps.matrix import Matrix
 
 try:
@@ -72,6 +73,7 @@ class _Fitted(BaseEstimator):  # type: ignore[misc]
         outer_rate: float = 1.0,
         standardise: bool = True,
         precision: str = "float32",
+        allow_missing: bool = False,
     ) -> None:
         self.hidden = hidden
         self.learning_rate = learning_rate
@@ -94,6 +96,7 @@ class _Fitted(BaseEstimator):  # type: ignore[misc]
         self.outer_rate = outer_rate
         self.standardise = standardise
         self.precision = precision
+        self.allow_missing = allow_missing
 
     def _asked(self) -> Asked:
         """The parameters that are not looked at by `train`, which are refused before anything is read."""
@@ -104,16 +107,22 @@ class _Fitted(BaseEstimator):  # type: ignore[misc]
             flag(self.standardise, "standardise"),
         )
 
-    def _trained(self, asked: Asked, A: Matrix, y: Any, loss: str, outputs: int) -> None:
-        """Train on a matrix; samples are held out only where patience looks at them."""
+    def _opened(self, X: Any, y: Any) -> tuple[Matrix, Matrix]:
+        """Samples and targets where at least one is not in memory."""
+        allow = flag(self.allow_missing, "allow_missing")
+        return open_matrix(X, allow_missing=allow), open_column(y, allow_missing=allow)
+
+    def _trained(self, asked: Asked, A: Matrix, y: Matrix, loss: str, outputs: int) -> None:
+        """Train on a matrix, targets of the square loss standardised; samples are held out where patience asks."""
         m, n = A.shape
         network = Network((n, *asked.hidden, outputs), dtype=self.precision, seed=self.seed)
         held = self.validation if self.patience is not None else 0
         left = m - held_count(m, n, network.dtype.itemsize, held)
         batch = max(1, min(asked.batch, left // asked.replicas))
-        options = {name: getattr(self, name) for name in OPTIONS if name != "loss"} | {"batch": batch}
-        view = standardised(A) if asked.standardise else A
-        self.trained_ = train(network, view, y, loss=loss, validation=held, **options)
+        options = {name: getattr(self, name) for name in OPTIONS if name != "loss"} | {"batch": batch, "loss": loss}
+        options["seed"] = integer(self.seed, "seed")
+        columns, targets = asked.standardise, loss == "square"
+        self.trained_ = fitted(network, ready(A), y, options, validation=held, columns=columns, targets=targets)
         self.network_ = self.trained_.network
         self.n_features_in_ = n
         self.n_iter_ = self.trained_.certificate.epochs
@@ -152,6 +161,8 @@ class Classifier(ClassifierMixin, _Fitted):  # type: ignore[misc]
         whatever the units and the number of columns.
     precision : {"float32", "float64"}
         Of the network.
+    allow_missing : bool
+        Read chunks that are absent from stores as their fill value.
 
     Attributes
     ----------
@@ -180,7 +191,7 @@ class Classifier(ClassifierMixin, _Fitted):  # type: ignore[misc]
             self.classes_, codes = np.unique(y, return_inverse=True)
             A, targets = open_matrix(X), open_column(codes.astype(np.int64))
         else:
-            A, labels = open_matrix(X), open_column(y)
+            A, labels = self._opened(X, y)
             self.classes_ = classes_of(targets_of(labels))
             targets = Matrix(Coded(labels.source, self.classes_), runner=labels.runner)
         self._trained(asked, A, targets, "cross-entropy", max(2, self.classes_.size))
@@ -223,10 +234,9 @@ class Regressor(RegressorMixin, _Fitted):  # type: ignore[misc]
 
     Attributes
     ----------
-    centre_, scale_ : array
-        Means and deviations of the targets: predictions are outputs of the network times `scale_`, and `centre_`.
     trained_ : Trained
-        The network, history, certificate and cost; its outputs are in units of `scale_`.
+        The network, history, certificate and cost. Outputs are in units of the targets, losses of targets over their
+        deviations.
 
     Examples
     --------
@@ -237,9 +247,6 @@ class Regressor(RegressorMixin, _Fitted):  # type: ignore[misc]
     True
     """
 
-    centre_: Array
-    scale_: Array
-
     def fit(self, X: Any, y: Any) -> Self:
         """Train on samples (m, n) and targets (m,) or (m, c): arrays or stores."""
         asked = self._asked()
@@ -248,10 +255,9 @@ class Regressor(RegressorMixin, _Fitted):  # type: ignore[misc]
             X, y = validate_data(self, X, y, accept_sparse="csr", dtype="numeric", multi_output=True, y_numeric=True)
             A, targets = open_matrix(X), open_column(np.asarray(y, dtype=np.float64))
         else:
-            A, targets = open_matrix(X), open_column(y)
+            A, targets = self._opened(X, y)
         self.flat_ = not in_memory(y) or np.ndim(y) == 1
-        scaled, self.centre_, self.scale_ = standard(targets)
-        self._trained(asked, A, scaled, "square", targets.shape[1])
+        self._trained(asked, A, targets, "square", targets.shape[1])
         return self
 
     def __sklearn_tags__(self) -> Any:
@@ -261,7 +267,7 @@ class Regressor(RegressorMixin, _Fitted):  # type: ignore[misc]
 
     def predict(self, X: Any) -> Any:
         """Targets: (m,) or (m, c)."""
-        found = self._outputs(X) * self.scale_ + self.centre_
+        found = self._outputs(X)
         return found[:, 0] if self.flat_ and found.shape[1] == 1 else found
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
@@ -269,7 +275,7 @@ class Regressor(RegressorMixin, _Fitted):  # type: ignore[misc]
         if in_memory(X) and in_memory(y) and in_memory(sample_weight):
             return float(super().score(X, dense(y), sample_weight))
         check_is_fitted(self, "network_")
-        given = known(X, self.centre_.size, y, sample_weight)
+        given = known(X, self.network_.widths[-1], y, sample_weight)
         return determination(self.predict(X), given)
 
 

@@ -84,4 +84,4 @@ def record(network: Network | Trained) -> dict[str, Any]:
         return found
     known = {name: value for name, value in network.record.items() if name != "spec_digest"}  # no job's result
     proof = {"certificate": certificate_record(network.certificate), "cost": asdict(network.cost)}
-    return found | {"method": "rnla.nn.train"} | known | proof
+    return found | {"pipeline": "train", "method": "rnla.nn.train"} | known | proof

@@ -105,7 +105,10 @@ def descent_study(
     """
     counts = checked_study(epochs, seeds, batch, steps)
     opened, clock = ready(A), perf_counter()
-    matrix, (column, *_) = opened.centred().scaled().astype(np.float64), standard(open_column(b))
+    matrix, (column, *_) = (
+        opened.centred().scaled().astype(np.float64),
+        standard(open_column(b), opened.meter, np.zeros(0, np.int64)),
+    )
     room = aside(opened)
     found = study(
         matrix,

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 
-from rnla.algorithms.delivery_training import trained_of
+from rnla.algorithms.delivery_training import Units, told_of, trained_from
 from rnla.algorithms.network import Network, predicted
 from rnla.algorithms.regime import checked_regime
-from rnla.algorithms.samples import Rooms, held_rows, prepared
-from rnla.algorithms.samples import standardised as standardised_view
+from rnla.algorithms.samples import Rooms, held_rows, limit_of, prepared, refuse_widths, standardised
+from rnla.algorithms.targets import standard
 from rnla.algorithms.trained import Trained
-from rnla.algorithms.training import Descent, trained
+from rnla.algorithms.training import Descent, Training, trained
 from rnla.checks import flag, integer
-from rnla.errors import RequestError
+from rnla.errors import DivergedError, RequestError
 from rnla.jobs.running import cost_of
-from rnla.opening import open_column
+from rnla.opening import open_column, open_matrix
 from rnla.public.loading import dasked
 from rnla.public.ready import ready
+from rnla.records import input_record
+from rnla.sweeps.copies import epoch_bytes, worth_copying
 from rnla.sweeps.matrix import Matrix
+from rnla.sweeps.orders import Order
+from rnla.sweeps.source import touched_bytes
 from rnla.temporaries import Desk, desk
 
 
@@ -48,6 +53,7 @@ def train(  # noqa: PLR0913 - options are keywords
     outer_momentum: float = 0.0,
     outer_rate: float = 1.0,
     standardise: bool = False,
+    allow_missing: bool = False,
 ) -> Trained:
     """Fit a network to samples by stochastic gradient descent, read in shuffled blocks of any store.
 
@@ -92,8 +98,14 @@ def train(  # noqa: PLR0913 - options are keywords
     outer_momentum, outer_rate : float
         Of the step towards the mean of the replicas (DiLoCo); 0 and 1: the mean.
     standardise : bool
-        Centre and scale columns, and then all by 8 / sqrt(n) where n > 64, so that samples have a mean length of 8 at
-        most: as the pipeline and `rnla.nn.Classifier` do. Means and deviations are those of all rows.
+        Centre and scale columns, cut entries off ten deviations from the mean (what varies in a few samples alone is
+        far out in others), and scale all by 8 / sqrt(n) where n > 64, so that samples have a mean length of 8 at most:
+        as the pipeline and `rnla.nn.Classifier` do. Means and deviations are those of the rows that are trained on.
+        With loss="square" targets are centred and scaled too, losses are of those, and the network that is given, in
+        float64, has outputs in units of the targets.
+    allow_missing : bool
+        Read chunks that are absent from stores, of X or y, as their fill value: Zarr does not write chunks of zeros,
+        such as those of labels that are sorted.
 
     Returns
     -------
@@ -107,14 +119,16 @@ def train(  # noqa: PLR0913 - options are keywords
     NonFiniteError
         NaN or infinity in the data, with its place.
     DivergedError
-        The loss is no number any more; `error.trained` holds the last finite parameters.
+        The loss is no number any more, or 10,000 times that at the start; `error.trained` is the `Trained` with the
+        last finite parameters.
     DoesNotFitError, IntegrityError
         As for `rnla.svd`.
 
     Notes
     -----
-    Passes: 1, for means, NaN and the samples held out, and 1 for each epoch; data of at most 128 MB (one buffer) is
-    read once more only. Memory follows the buffers and the network, not the number of samples.
+    Passes: 1 (of targets that are standardised 2), for means, NaN and the samples held out, and 1 for each epoch; data
+    of at most 128 MB (one buffer) is read once more only. Memory follows the buffers and the network, not the number
+    of samples.
 
     Examples
     --------
@@ -125,39 +139,78 @@ def train(  # noqa: PLR0913 - options are keywords
     >>> bool(found.certificate.accuracy > 0.9), found.certificate.held_out
     (True, 20)
     """
-    A, targets = ready(X), open_column(y)
-    A = standardised_view(A) if flag(standardise, "standardise") else A
+    options = {
+        "loss": loss,
+        "optimizer": optimizer,
+        "learning_rate": learning_rate,
+        "momentum": momentum,
+        "batch": batch,
+        "epochs": epochs,
+        "replicas": replicas,
+        "local_steps": local_steps,
+        "patience": patience,
+        "weight_decay": weight_decay,
+        "clip": clip,
+        "schedule": schedule,
+        "warmup": warmup,
+        "averaging": averaging,
+        "outer_momentum": outer_momentum,
+        "outer_rate": outer_rate,
+        "sampling": sampling,
+        "seed": integer(seed, "seed"),
+    }
     refuse_other(network)
-    seed = integer(seed, "seed")
-    held = held_rows(A.shape[0], A.shape[1], network.dtype.itemsize, validation, seed)
-    regime = checked_regime(
-        network.widths,
-        A.shape[0] - held.size,
-        held.size,
-        loss=loss,
-        optimizer=optimizer,
-        learning_rate=learning_rate,
-        momentum=momentum,
-        batch=batch,
-        epochs=epochs,
-        replicas=replicas,
-        local_steps=local_steps,
-        patience=patience,
-        weight_decay=weight_decay,
-        clip=clip,
-        schedule=schedule,
-        warmup=warmup,
-        averaging=averaging,
-        outer_momentum=outer_momentum,
-        outer_rate=outer_rate,
-        sampling=sampling,
-        seed=seed,
-    )
+    columns = flag(standardise, "standardise")
+    scaled = columns and loss == "square"
+    A, targets = ready(open_matrix(X, allow_missing=allow_missing)), open_column(y, allow_missing=allow_missing)
+    return fitted(network, A, targets, options, validation=validation, columns=columns, targets=scaled)
+
+
+def fitted(
+    network: Network, A: Matrix, y: Matrix, options: dict[str, Any], *, validation: Any, columns: bool, targets: bool
+) -> Trained:
+    """What `train` does once its matrices are open; `columns` and `targets`: to be standardised."""
+    m, n = A.shape
+    held = held_rows(m, n, network.dtype.itemsize, validation, options["seed"])
+    regime = checked_regime(network.widths, m - held.size, held.size, **options)
+    refuse_widths(network, n, y, m, regime.loss)
+    record = {"config": kept_options(network, options, validation, standardise=columns), "input": input_record(A)}
+    A = standardised(A) if columns else A
+    seen, *units = standard(y, A.meter, held) if targets else (y,)
     room = aside(A)
-    made = prepared(A, targets, network, regime, held, Rooms(y=None if room is None else room.workspace))
-    method = Descent(network, made.samples, made.held_out, regime, A)
-    found = trained(method)
-    return trained_of(found, made, cost_of(A, found.seconds, targets))
+    rooms, limit = Rooms(y=None if room is None else room.workspace), limit_of(n) if columns else None
+    made = prepared(A, seen, network, regime, held, rooms, limit)
+    if worth_copying(A.source, A.source, made.samples.order, regime.epochs):
+        warn_of_chunks(A, made.samples.order)
+    scale = Units(*units) if units else None
+
+    def told(found: Training, diverged: str | None = None) -> Trained:
+        arrays, proof = told_of(found, made, regime.loss, scale, diverged)
+        plain = {name: array for name, (array, _) in arrays.items()}
+        return trained_from(plain, proof, cost_of(A, found.seconds, y), record, network.seed)
+
+    try:
+        return told(trained(Descent(network, made.samples, made.held_out, regime, A)))
+    except DivergedError as error:
+        error.trained = told(error.so_far, str(error))
+        raise
+
+
+def warn_of_chunks(A: Matrix, order: Order) -> None:
+    """A warning that chunks are decoded over and over, with what helps."""
+    times = epoch_bytes(A.source, A.source, order) / touched_bytes(A.source, slice(0, A.shape[0]))
+    warnings.warn(
+        f"each epoch decodes the samples {times:.1f} times: their chunks are decoded whole and do not fit blocks of "
+        f"{order.block_rows:,} rows. Write them anew (rnla rechunk), or train by a job (rnla run train), which copies",
+        stacklevel=4,
+    )
+
+
+def kept_options(network: Network, options: dict[str, Any], validation: Any, **others: Any) -> dict[str, Any]:
+    """How a network was trained, in the words of the pipeline: numbers of Python."""
+    hidden, outputs = list(network.widths[1:-1]), network.widths[-1]
+    found = {"hidden": hidden, "outputs": outputs, **options, "validation": validation, **others}
+    return {name: value.item() if isinstance(value, np.generic) else value for name, value in found.items()}
 
 
 def predict(network: Network | Trained, X: Any) -> Any:
@@ -166,7 +219,7 @@ def predict(network: Network | Trained, X: Any) -> Any:
     Parameters
     ----------
     network : Network or Trained
-        A `Trained` centres and scales X as it was trained.
+        A `Trained` sees X as it was trained: centred, scaled, cut off.
     X : Matrix, or anything that `rnla.open` takes
 
     Raises
@@ -192,9 +245,9 @@ def predict(network: Network | Trained, X: Any) -> Any:
         raise RequestError(msg)
     if A.shape[0] == 0:
         return dasked(np.empty((0, net.widths[-1]), net.dtype))
-    A = network.view(A) if isinstance(network, Trained) else A
+    A, limit = (network.view(A), network.limit) if isinstance(network, Trained) else (A, None)
     room = desk(A, value_bytes=A.shape[0] * net.widths[-1] * net.dtype.itemsize)
-    return dasked(room.lazy(predicted(net, A, room.workspace)))
+    return dasked(room.lazy(predicted(net, A, room.workspace, limit)))
 
 
 def aside(A: Matrix) -> Desk | None:

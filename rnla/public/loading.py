@@ -13,7 +13,7 @@ import scipy.sparse
 
 from rnla.algorithms.delivery_samples import DRAWN
 from rnla.algorithms.delivery_studies import study_of
-from rnla.algorithms.delivery_training import SEEN, network_of
+from rnla.algorithms.delivery_training import network_of, trained_from
 from rnla.algorithms.draws import Draws
 from rnla.algorithms.labels import side
 from rnla.algorithms.lines import CUR, ID
@@ -25,7 +25,6 @@ from rnla.algorithms.sampled_product import SampledProduct
 from rnla.algorithms.similarity import Similar
 from rnla.algorithms.studies import Study, StudyCertificate
 from rnla.algorithms.trained import Trained, TrainingCertificate
-from rnla.algorithms.training import COLUMNS
 from rnla.arrays import DType
 from rnla.checks import path as checked_path
 from rnla.errors import StoreError
@@ -156,17 +155,14 @@ def _similar(found: Parts) -> Similar:
 def _trained(found: Parts) -> Trained:
     arrays, cost, record = found
     proof = TrainingCertificate(**{name: value for name, value in record["certificate"].items() if name != "status"})
-    history = {name: arrays[name] for name in COLUMNS}
-    network = network_of(arrays, record["config"].get("seed", 0))
-    centre, scale, fill, classes = (arrays.get(name) for name in (*SEEN, "classes"))
-    return Trained(network, history, proof.stopped_at, cost, proof, centre, scale, fill, classes, record)
+    return trained_from(arrays, proof, cost, record, record["seed"])
 
 
 def _network(found: Parts) -> Trained | Network:
     """What `rnla.nn.save` was given."""
     if "stopped_at" in found.record["certificate"]:
         return _trained(found)
-    return network_of(found.arrays, found.record["config"]["seed"])
+    return network_of(found.arrays, found.record["seed"])
 
 
 def _study(found: Parts) -> Study:

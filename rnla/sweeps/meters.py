@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from rnla.machine import Peak
 from rnla.sweeps.runners import Progress
 from rnla.sweeps.spans import Tally
 
@@ -14,6 +15,7 @@ class Meter:
 
     tallies: list[Tally] = field(default_factory=list)
     progress: Progress = lambda _count: None
+    peak: Peak = field(default_factory=Peak)  # of this process, since the meter was made
 
     def total(self) -> Tally:
         """Sum over all sweeps so far."""

@@ -50,6 +50,7 @@ class Samples:
     working: DType  # in which rows are centred and scaled, no coarser than they are stored
     epochs: int  # after which nothing is read ahead
     token: str  # names this training, for what a process keeps of it
+    limit: float | None = None  # at which the entries of a sample are cut off, above and below
 
     def read(self, rows: slice) -> tuple[Any, Array]:
         """Rows as they are stored, and what belongs to them."""
@@ -66,7 +67,7 @@ class Samples:
         """Rows as the network gets them: centred and scaled before they are rounded to its precision."""
         raw = densified(raw)
         seen = self.transform.dense(raw, slice(0, len(raw)), self.working)[0]
-        return narrowed(seen, self.dtype)
+        return narrowed(seen if self.limit is None else np.clip(seen, -self.limit, self.limit), self.dtype)
 
     def targets(self, y: Array) -> Array:
         """What belongs to rows, as a loss takes it; IntegrityError for labels that were others in the first read."""

@@ -26,7 +26,7 @@ Sampling = Literal["permutation", "replacement", "norm-squared"]
 BLOCK_BYTES = 4 << 20
 BUFFER_BLOCKS = 32
 LEAST_BLOCKS = 8  # of a lane's buffer
-MOST_BLOCK_ROWS = 1 << 15
+MOST_BLOCK_ROWS = 1 << 18  # of narrow rows: eight million of them are shuffled at once
 
 
 class At(NamedTuple):

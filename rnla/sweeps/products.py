@@ -13,14 +13,16 @@ from functools import reduce
 from typing import Any, Protocol, Self
 
 import numpy as np
+import scipy.sparse
 
-from rnla.arrays import Array, wide
+from rnla.arrays import Array, accumulator_dtype, wide
 from rnla.errors import UnsupportedError
 from rnla.kernels.dense import column_sums, squared_column_norms
 from rnla.kernels.sparse import densified
-from rnla.sweeps.blocks import Block, ColumnMoments, Strip
+from rnla.sweeps.blocks import Block, ColumnMoments, Dense, Strip
 from rnla.sweeps.source import Tall
 from rnla.sweeps.sparse import Sparse
+from rnla.sweeps.transform import Transform
 
 Cast = Callable[[Array], Array]
 
@@ -214,13 +216,18 @@ class Peaks(Multiplied):
 class Moments(Sum):
     """Count, mean and sum of squared deviations of each column, by Chan's updates.
 
-    Entries that are NaN or infinite are left out when `skip_missing`.
+    Entries that are NaN or infinite are left out when `skip_missing`; rows `without`, of a view that does the same to
+    all rows, always are.
     """
 
     skip_missing: bool = False
+    without: Array | None = None  # sorted indices
 
     def panel(self, block: Block) -> ColumnMoments:
         """Moments of the block about its own mean."""
+        if self.without is not None and not isinstance(block, Strip):
+            others = rows_but(block, self.without)
+            return none_of(block) if others is None else replace(self, without=None).panel(others)
         if isinstance(block, Sparse):
             return block.moments() if block.rows_alike else reduce(self.join, map(self.panel, block.dense_parts()))
         if isinstance(block, Strip):
@@ -291,3 +298,23 @@ def _about_mean(A: Array, count: Array, present: Array | None = None) -> tuple[A
     mean = column_sums(A) / count
     rest = A - mean if present is None else np.where(present, A - mean, 0.0)
     return mean + column_sums(rest) / count, rest  # what a sum of large entries left behind
+
+
+def rows_but(block: Block, without: Array) -> Block | None:
+    """A block, of a view that does the same to all rows, less rows of A by their sorted indices; None: none is left."""
+    first, last = np.searchsorted(without, (block.rows.start, block.rows.stop))
+    if first == last:
+        return block
+    kept = np.ones(block.rows.stop - block.rows.start, bool)
+    kept[without[first:last] - block.rows.start] = False
+    if not kept.any():
+        return None
+    lines = block.lines(np.flatnonzero(kept))
+    sparse = scipy.sparse.issparse(lines)
+    return Sparse(lines, block.rows, block.dtype, Transform()) if sparse else Dense(lines, None, block.rows)
+
+
+def none_of(block: Block) -> ColumnMoments:
+    """Moments of no rows."""
+    none = np.zeros(block.lines(np.zeros(1, np.int64)).shape[1])
+    return ColumnMoments(none, none.astype(accumulator_dtype(block.dtype)), none)

@@ -79,15 +79,16 @@ def settled_by_moments(A: Matrix) -> Matrix:
     return A if A.settled else settled_with(A)[0]
 
 
-def settled_with(A: Matrix, *others: Product) -> tuple[Matrix, tuple[Any, ...]]:
+def settled_with(A: Matrix, *others: Product, without: Array | None = None) -> tuple[Matrix, tuple[Any, ...]]:
     """The view with means and variances found by a read, and what others make in the same read of the data as stored.
 
-    The others see neither means nor weights nor a treatment of missing entries, and no unit: they must not square.
+    Rows `without` (sorted) have no part in means and variances. The others see neither means nor weights nor a
+    treatment of missing entries, and no unit: they must not square.
     """
     missing = A.transform.missing
     bare = replace(A, centring=False, scaling=False, transform=replace(A.transform, scale=None, weights=None))
     bare = replace(bare, transform=replace(bare.transform, missing="error", centre=None, fill=None))
-    wanted, allowed = Moments(skip_missing=missing != "error"), missing != "error"
+    wanted, allowed = Moments(missing != "error", without), missing != "error"
     if A.settled:
         return A, bare.swept(*others, allow_nonfinite=allowed)[0]
     (moments, *answers), tally = bare.swept(wanted, *others, allow_nonfinite=allowed)

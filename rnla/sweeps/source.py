@@ -66,7 +66,7 @@ def refuse_across(source: Source) -> None:
         msg = (
             f"{getattr(source, 'url', source)} is kept by its other side: a sweep along this one would read all of it "
             "for every panel. Sweep the transpose, A.T; for a method that needs this side, write the matrix anew, "
-            "compressed along it"
+            "compressed along it (rnla rechunk --along)"
         )
         raise UnsupportedError(msg)
 

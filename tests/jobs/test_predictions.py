@@ -114,7 +114,7 @@ def test_numbers_are_scored_by_output(tmp_path, samples, places, monkeypatch):
 
 def test_targets_that_do_not_vary_have_no_r2(tmp_path, places):
     network = trained(tmp_path, places, "square", 1, "one")
-    flat = stored(tmp_path / "flat.zarr", np.ones(ROWS))
+    flat = stored(tmp_path / "flat.zarr", np.full(ROWS, 0.1))
     found, *_, record = predicted(places, tmp_path / "p", network=network, labels=flat)
     assert np.isnan(found.arrays["r2"]).all()
     assert record["certificate"]["r2"] is None
@@ -128,6 +128,76 @@ def test_without_targets_classes_are_counted_and_nothing_is_scored(tmp_path, pla
     assert "confusion" not in found.arrays
     assert record["certificate"]["accuracy"] is record["certificate"]["mean_loss"] is None
     assert (record["certificate"]["rows"], record["certificate"]["loss"]) == (ROWS, "cross-entropy")
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e-300, 1e250])
+def test_scores_of_targets_of_any_size_are_those_of_targets_near_one(tmp_path, samples, places, size):
+    X, _, Y = samples
+    model = rnla.nn.Regressor(hidden=(8,), batch=20, epochs=3, learning_rate=0.02).fit(X, Y * size)
+    network = str(rnla.nn.save(model.trained_, tmp_path / "net.zarr"))
+    labels = stored(tmp_path / "labels.zarr", Y * size)
+    _, values, _, record = predicted(places, tmp_path / "p", network=network, labels=labels)
+    proof, left = record["certificate"], values / size - Y
+    assert proof["r2"] == pytest.approx(np.mean(1 - left.var(axis=0) / Y.var(axis=0)), abs=0.01)
+    assert proof["rmse"] == pytest.approx(size * np.sqrt((left**2).mean()), rel=1e-9)
+    assert proof["spread"] == pytest.approx(size * np.sqrt(Y.var(axis=0).mean()), rel=1e-9)
+
+
+CLASSES_NAMED = {"numbers": np.array([10, -3, 7]), "shares": np.array([0.0, 1.0, 5.0]), "names": np.array(list("bca"))}
+
+
+@pytest.mark.parametrize("named", CLASSES_NAMED)
+def test_the_network_of_a_classifier_is_scored_by_the_labels_it_was_given(tmp_path, samples, places, named):
+    X, y, _ = samples
+    given = CLASSES_NAMED[named][y]
+    model = rnla.nn.Classifier(hidden=(8,), batch=20, epochs=3).fit(X, given)
+    network = str(rnla.nn.save(model.trained_, tmp_path / "net.zarr"))
+    found, _, label, record = predicted(places, tmp_path / "p", network=network)
+    np.testing.assert_array_equal(found.arrays["classes"], np.unique(given))
+    taken = found.arrays["classes"][label[:, 0]] if named == "names" else label[:, 0]
+    np.testing.assert_array_equal(taken, model.predict(X))
+    if named == "names":
+        with pytest.raises(ConfigError, match=r"tells names apart \(a, b, c\).*Classifier.score"):
+            predicted(places, tmp_path / "q", network=network, labels=places["classes"])
+        return
+    labels = stored(tmp_path / "labels.zarr", given)
+    _, _, _, record = predicted(places, tmp_path / "q", network=network, labels=labels)
+    assert record["certificate"]["accuracy"] == pytest.approx(model.score(X, given))
+    values, counts = np.unique(given, return_counts=True)
+    assert record["certificate"]["largest_class"] == values[counts.argmax()]
+    few = stored(tmp_path / "few.zarr", np.where(np.arange(ROWS) == 77, 4, given))
+    with pytest.raises(RequestError, match=r"label 77 is 4(\.0)?, and the classes are"):
+        predicted(places, tmp_path / "r", network=network, labels=few)
+
+
+def test_the_network_of_a_regressor_gives_targets_in_their_own_units(tmp_path, samples, places):
+    X, _, Y = samples
+    Y = Y * [1e-3, 1e6] + [1e3, -1e9]
+    model = rnla.nn.Regressor(hidden=(8,), batch=20, epochs=3, learning_rate=0.02).fit(X, Y)
+    network = str(rnla.nn.save(model.trained_, tmp_path / "net.zarr"))
+    labels = stored(tmp_path / "labels.zarr", Y)
+    _, values, _, record = predicted(places, tmp_path / "p", network=network, labels=labels)
+    np.testing.assert_allclose(values, model.predict(X), rtol=1e-12)
+    assert record["certificate"]["r2"] == pytest.approx(model.score(X, Y))
+    assert record["certificate"]["r2"] > 0.5
+
+
+def test_targets_of_the_square_loss_are_standardised_within_a_job(tmp_path, samples, places):
+    X, _, Y = samples
+    far = stored(tmp_path / "far.zarr", Y * [1e-3, 1e6] + [1e3, -1e9])
+    options = {"outputs": 2, "loss": "square", "hidden": [8], "epochs": 6, "batch": 20, "learning_rate": 0.02}
+    network = str(run_job("train", places["X"], tmp_path / "far", options | {"labels": far}).path)
+    near = str(run_job("train", places["X"], tmp_path / "near", options | {"labels": places["numbers"]}).path)
+    there, here = rnla.load(network), rnla.load(near)
+    assert here.certificate.validation_loss == pytest.approx(there.certificate.validation_loss, rel=1e-3)
+    assert here.certificate.validation_r2 == pytest.approx(there.certificate.validation_r2, rel=1e-3)
+    assert there.network.dtype == np.float64
+    plan = rnla.plan("train", places["X"], **options, labels=far)
+    assert there.cost.bytes_read == plan.bytes_read
+    _, values, _, record = predicted(places, tmp_path / "p", network=near, labels=places["numbers"])
+    held = rnla.algorithms.samples.held_rows(*X.shape, 4, 0.1, 0)
+    assert here.certificate.validation_rmse == pytest.approx(np.sqrt(((values - Y)[held] ** 2).mean()), rel=1e-4)
+    assert record["certificate"]["r2"] > 0.5
 
 
 def test_a_network_saved_alone_gives_numbers_or_classes_as_is_asked(tmp_path, places):

@@ -2,6 +2,7 @@
 
 import threading
 
+import dask.array
 import numpy as np
 import pytest
 import scipy.sparse
@@ -9,9 +10,12 @@ import zarr
 
 import rnla
 import rnla.sweeps.orders
-from rnla.errors import IntegrityError, NonFiniteError, RequestError, UnsupportedError
+from rnla.algorithms.samples import held_rows
+from rnla.errors import DivergedError, IntegrityError, NonFiniteError, OverflowedError, RequestError, UnsupportedError
 from rnla.jobs.running import run_job
 from rnla.store.manifest import fingerprint
+from rnla.sweeps.source import swept_as_it_is
+from tests.backends import BACKENDS
 from tests.faults import FaultSource, reads, watched
 
 N, CLASSES = 9, 3
@@ -40,13 +44,103 @@ def small_blocks(monkeypatch):
 def test_samples_are_centred_and_scaled_before_they_are_rounded(offset, scale, held):
     X, y = data()
     moved = offset + scale * X
-    exact = (moved - moved.mean(axis=0)) / moved.std(axis=0)
+    seen = np.delete(moved, held_rows(*X.shape, 4, held, 1), axis=0)  # those trained on
+    exact = (moved - seen.mean(axis=0)) / seen.std(axis=0)
     expected = fitted(exact.astype("f4"), y, validation=held)
     found = fitted(rnla.open(moved).centred().scaled(), y, validation=held)
     assert found.network.parameters == pytest.approx(expected.network.parameters, abs=2e-3)
     assert found.certificate.accuracy == pytest.approx(expected.certificate.accuracy, abs=0.01)
     values = np.asarray(rnla.nn.predict(found, moved))
     assert values == pytest.approx(found.network(exact.astype("f4")), abs=1e-4)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_means_and_deviations_are_those_of_the_rows_that_are_trained_on(backend, tmp_path, monkeypatch):
+    monkeypatch.setattr(rnla.sweeps.geometry, "PANEL_BYTES", 40 * 8 * 5)
+    X, y = data(400)
+    X = np.where(np.abs(X) < 0.7, 0, X)[:, :5]
+    held = held_rows(400, 5, 4, 80, 3)
+    X[held[:40], 2] += 1e3  # in samples held out alone
+    X[:, 4], X[held, 4] = 5, 7  # varies between them and the others only
+    A = BACKENDS[backend](X, tmp_path)
+    if not swept_as_it_is(A.source):
+        pytest.skip("is swept the other way")
+    seen, network = np.delete(X, held, axis=0), rnla.nn.Network((5, 4, CLASSES))
+    found = rnla.nn.train(network, A.centred().scaled(), y, validation=80, seed=3, epochs=1, batch=20)
+    assert found.centre == pytest.approx(seen.mean(axis=0), abs=1e-7)
+    spread = seen.std(axis=0)
+    assert 1 / found.scale == pytest.approx(np.where(spread > 1e-10, spread, 1), rel=1e-6)
+
+
+def test_what_is_far_out_in_new_samples_is_cut_off(tmp_path):
+    X, y = data()
+    X[:, 3] = 0.0
+    X[np.delete(np.arange(500), held_rows(500, N, 4, 0.1, 1))[0], 3] = 1e-3  # in one sample that is trained on
+    zarr.create_array(str(tmp_path / "X"), data=X)
+    found = fitted(X, y, standardise=True)
+    assert found.limit == 10
+    new = X.copy()
+    new[:5, 3], new[5, 0] = [1, -1, 0.5, 1e30, 1e-3], -1e9
+    z = np.clip((new - found.centre) * found.scale, -10, 10)
+    assert (np.abs(z) == 10).sum() == 6
+    expected = found.network(z.astype("f4"))
+    for given in (new, scipy.sparse.csr_array(new), dask.array.from_array(new, chunks=(60, 4))):
+        assert np.asarray(rnla.nn.predict(found, given)) == pytest.approx(expected, abs=1e-5)
+    again = rnla.load(rnla.nn.save(found, tmp_path / "net"))
+    zarr.create_array(str(tmp_path / "new"), data=new, chunks=(90, 2))
+    run_job("predict", tmp_path / "new", tmp_path / "out", {"network": str(tmp_path / "net")})
+    assert again.limit == 10
+    assert np.asarray(rnla.load(tmp_path / "out")) == pytest.approx(expected, abs=1e-5)
+
+
+def test_labels_whose_first_chunk_was_not_written_are_read_when_that_is_allowed(tmp_path):
+    X, y = data()
+    y = np.sort(y)
+    zarr.create_array(str(tmp_path / "X"), data=X, chunks=(100, N))
+    zarr.create_array(str(tmp_path / "y"), data=y, chunks=(50,))
+    assert not (tmp_path / "y" / "c" / "0").exists()
+    with pytest.raises(IntegrityError, match="allow_missing=True"):
+        fitted(X, tmp_path / "y")
+    found = fitted(tmp_path / "X", tmp_path / "y", allow_missing=True)
+    assert np.array_equal(found.network.parameters, fitted(X, y).network.parameters)
+    with pytest.raises(IntegrityError, match="allow_missing=True"):
+        rnla.nn.Classifier(epochs=1).fit(tmp_path / "X", tmp_path / "y")
+    rnla.nn.Classifier(epochs=1, allow_missing=True).fit(tmp_path / "X", tmp_path / "y")
+
+
+def test_many_narrow_rows_are_one_buffer():
+    assert rnla.sweeps.orders.Order(6_000_000, 12, 0, "permutation", np.zeros(0, int)).shared
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("given", ["numpy", "zarr", "sparse"])
+def test_values_that_are_no_numbers_are_told_with_their_row(tmp_path, dtype, given):
+    X, _ = data()
+    X[301] = np.finfo(dtype).max
+    zarr.create_array(str(tmp_path / "X"), data=X, chunks=(60, N))
+    rnla.nn.save(rnla.nn.Network((N, 8, 2), dtype=dtype), tmp_path / "net")
+    places = {"numpy": X, "zarr": tmp_path / "X", "sparse": scipy.sparse.csr_array(X)}
+    with pytest.raises(OverflowedError, match=f"F at row 301 of X leaves the range of {dtype}"):
+        rnla.nn.predict(rnla.nn.Network((N, 8, 2), dtype=dtype), places[given])
+    with pytest.raises(OverflowedError, match="row 301"):
+        run_job("predict", tmp_path / "X", tmp_path / "out", {"network": str(tmp_path / "net")})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"replicas": 2, "local_steps": 1, "learning_rate": 1e30, "batch": 250},  # the step after the last gradient
+        {"learning_rate": 1e27, "validation": 100, "batch": 400},  # parameters are numbers, outputs are none
+    ],
+)
+def test_descent_that_diverges_in_its_last_step_is_told(options):
+    X, y = data()
+    network = rnla.nn.Network((N, 8, CLASSES), seed=1)
+    with pytest.raises(DivergedError, match="diverged in epoch 1, by step 1: the loss") as caught:
+        rnla.nn.train(network, X * 1e9, y, epochs=1, momentum=0, **({"validation": 0} | options))
+    assert np.array_equal(caught.value.trained.network.parameters, network.parameters)
+    assert caught.value.trained.certificate.loss is None
+    assert "standardise=True" in str(caught.value)
 
 
 def test_samples_out_of_the_range_of_the_network_are_refused():
@@ -219,7 +313,8 @@ def test_a_job_reads_chunks_that_do_not_fit_once_and_trains_as_if_they_did(tmp_p
     assert sum(read.entries for read in reads(tmp_path / "log")) <= X.size + 4 * 700 * N
     network = rnla.nn.Network((N, 16, CLASSES))
     given = {"epochs": 3, "validation": 0.1, "standardise": True, "patience": None}
-    decoding = rnla.nn.train(network, tmp_path / "X", y, **given)  # has nowhere to copy to
+    with pytest.warns(UserWarning, match=r"decodes the samples \d+\.\d times.*rnla rechunk"):  # has no place for a copy
+        decoding = rnla.nn.train(network, tmp_path / "X", y, **given)
     assert decoding.cost.bytes_read > 5 * found.cost.bytes_read
     assert np.array_equal(found.network.parameters, decoding.network.parameters)
 
@@ -265,6 +360,7 @@ def test_missing_entries_are_imputed_in_prediction_as_in_training(tmp_path, stan
     zarr.create_array(str(tmp_path / "new"), data=new)
     run_job("predict", tmp_path / "new", tmp_path / "out", {"network": str(tmp_path / "net"), "missing": "impute-mean"})
     found = rnla.load(tmp_path / "net")
-    filled = np.where(np.isnan(new), np.nanmean(X, axis=0), new)
+    seen = np.delete(X, held_rows(*X.shape, 4, 0.1, 0), axis=0)
+    filled = np.where(np.isnan(new), np.nanmean(seen, axis=0), new)
     expected = np.asarray(rnla.nn.predict(found, filled))
     assert np.asarray(rnla.load(tmp_path / "out")) == pytest.approx(expected, abs=1e-5)

@@ -456,3 +456,12 @@ def test_weights_that_are_not_finite_or_leave_float64_are_refused():
     network.parameters[:] = 1e200
     with pytest.raises(RequestError, match="beyond float64"):
         count_regions(network, BOX)
+
+
+def test_pieces_are_counted_where_samples_are_not_cut_off():
+    X = np.random.default_rng(0).standard_normal((300, 2)) * [2, 50] + [0, 1000]
+    found = train(Network((2, 8, 2)), X, (X[:, 0] > 0).astype(int), standardise=True, epochs=2)
+    low, high = (found.centre + np.array([[-9.9], [9.9]]) / found.scale).tolist()
+    assert count_regions(found, list(zip(low, high, strict=True))) > 1
+    with pytest.raises(RequestError, match=r"cuts input 1 off at 5\d\d.*and 1[45]\d\d"):
+        count_on_line(found, [0, 1000], [0, 2000])

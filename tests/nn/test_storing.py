@@ -56,6 +56,8 @@ def test_what_was_trained_is_saved_with_how_it_sees_samples(tmp_path, view, dtyp
     again = rnla.load(rnla.nn.save(found, tmp_path / "net.zarr"))
     assert isinstance(again, rnla.nn.Trained)
     assert values(again) == values(found)
+    assert (again.loss, again.certificate) == ("cross-entropy", found.certificate)
+    assert np.array_equal(again.confusion, found.confusion)
     assert values(again.network) == values(found.network)
     assert (values(again) == values(again.network)) == (view == "as it is")
     assert {name: kept.tobytes() for name, kept in again.history.items()} == {

@@ -29,6 +29,8 @@ from tests.faults import Fault, reads, watched
 
 N, CLASSES = 9, 3
 
+pytestmark = pytest.mark.filterwarnings("ignore:each epoch decodes the samples")  # of chunks that are meant not to fit
+
 
 def samples(m=500, seed=0, n=N):
     """Points in three classes that a line does not part."""
@@ -234,8 +236,11 @@ def test_columns_are_centred_and_scaled_as_in_training(tmp_path):
     moved = X * np.linspace(0.5, 50, N, dtype="f4") + 100
     A = BACKENDS["zarr v3"](moved, tmp_path / "a").centred().scaled()
     found = fitted(A, y, dtype="float64", validation=50)
-    spread = moved.astype("f8").std(axis=0)
-    expected = found.network((moved - moved.mean(axis=0, dtype="f8")) / spread)
+    held = rnla.algorithms.samples.held_rows(*moved.shape, 8, 50, 1)
+    seen = np.delete(moved.astype("f8"), held, axis=0)  # those trained on
+    assert found.centre == pytest.approx(seen.mean(axis=0), rel=1e-12)
+    assert 1 / found.scale == pytest.approx(seen.std(axis=0), rel=1e-12)
+    expected = found.network((moved - seen.mean(axis=0)) / seen.std(axis=0))
     assert np.asarray(rnla.nn.predict(found, BACKENDS["numpy"](moved, tmp_path))) == pytest.approx(expected, abs=1e-6)
     assert found.certificate.held_out == 50
 
@@ -348,7 +353,7 @@ def test_descent_that_diverges_says_so_and_keeps_the_last_finite_network(options
         DivergedError, match=r"diverged in epoch .* by step .*learning rate of 1e.06; take a smaller"
     ) as caught:
         fitted(X * 100, np.eye(CLASSES)[y], loss="square", learning_rate=1e6, **options)
-    assert np.isfinite(caught.value.trained.parameters).all()
+    assert np.isfinite(caught.value.trained.network.parameters).all()
     assert caught.value.exit_code == 3
 
 

@@ -115,7 +115,7 @@ def test_the_cut_is_as_these_tests_need_it(several):
         assert np.array_equal(np.diff(order.edges(epoch)), sizes)
 
 
-@pytest.mark.parametrize(("row_bytes", "rows"), [(1, 1 << 15), (100, 1 << 15), (1000, 1 << 12), (10**9, 1)])
+@pytest.mark.parametrize(("row_bytes", "rows"), [(1, 1 << 18), (100, 1 << 15), (1000, 1 << 12), (10**9, 1)])
 def test_blocks_are_of_a_bounded_size_and_a_power_of_two(row_bytes, rows):
     assert Order(10**6, row_bytes, 0, "permutation", np.empty(0, np.int64)).block_rows == rows
 
