@@ -77,7 +77,7 @@ def run(A: Matrix, config: StudyConfig, place: Place) -> Delivered:
     X, b = features(A, config), place.others["labels"]
     if config.standardise:
         found = study(
-            X, standard(b, X.meter, np.zeros(0, np.int64))[0], Rooms(y=place.workspace),
+            X, standard(b)[0], Rooms(y=place.workspace),
             epochs=config.epochs, seeds=config.seeds, batch=config.batch, steps=config.steps, rate=config.learning_rate,
         )  # fmt: skip
     else:

@@ -128,7 +128,7 @@ def run(A: Matrix, config: TrainConfig, place: Place) -> Delivered:
     left_out = held_rows(*X.shape, start.dtype.itemsize, config.validation, config.seed)
     y, limit = place.others["labels"], limit_of(X.shape[1]) if config.standardise else None
     refuse_widths(start, X.shape[1], y, X.shape[0], config.loss)
-    seen, *units = standard(y, X.meter, left_out) if scaled(config) else (y,)
+    seen, *units = standard(y, left_out) if scaled(config) else (y,)
     made = prepared(X, seen, start, asked, left_out, Rooms(place.workspace, place.workspace), limit)
     descent = Descent(start, made.samples, made.held_out, asked, X, say=place.note, check=place.check)
     told = None

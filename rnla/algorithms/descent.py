@@ -24,25 +24,28 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnla.algorithms.targets import Patient, Scaled, energy_of, largest_of, targets_of, unit_of
+from rnla.algorithms.targets import Patient, Scaled, look_bytes, size_of, targets_of
 from rnla.arrays import Array
 from rnla.checks import integer, one_of, vector
 from rnla.errors import RequestError, UnsupportedError
 from rnla.kernels.blas import single_blas_thread
 from rnla.sweeps.matrix import Matrix
+from rnla.sweeps.nonzeros import SparseGeometry
 from rnla.sweeps.products import GramMatrix, Left
 from rnla.sweeps.settling import settled
-from rnla.sweeps.source import Source
+from rnla.sweeps.source import Source, touched_bytes
+from rnla.sweeps.spans import BLOCK_BYTES
 
 METHODS = ("gradient", "accelerated", "heavy ball")
 MOST_COLUMNS = 4096  # whose G is formed
 NEGLIGIBLE = 1e-14  # eigenvalues of G below this, relative and for each column, are rounding
 MOST_STEPS = 2_000_000
+LEAST_UNIT = 2.0**-330  # numbers of b up to 1e99, and from 1e-99 on, are squared as they are
 
 
 @dataclass(frozen=True)
-class Standing:
-    """A column of a store as a tall matrix that is only read."""
+class Column:
+    """b as a tall matrix that is only read."""
 
     source: Source
 
@@ -95,7 +98,7 @@ class Quadratic:
 
 
 def quadratic(A: Matrix, b: Matrix) -> Quadratic:
-    """The problem from one read of A and b (two where means of A must be found first)."""
+    """The problem from one read of A (two where means of A must be found first) and two of b, counted by A's meter."""
     m, n = A.shape
     if A.dtype.kind == "c":
         msg = "descent is on real data: give the real and imaginary parts one under the other"
@@ -107,13 +110,15 @@ def quadratic(A: Matrix, b: Matrix) -> Quadratic:
         msg = f"b has shape {b.shape}, and A has {m:,} rows: give one number for each row"
         raise RequestError(msg)
     column = targets_of(b)
-    (largest,) = largest_of(column)
-    unit = 1.0 if 1e-100 < largest < 1e100 else float(unit_of(largest))
-    column = Scaled(column, np.zeros(1), np.array([1.0 / unit]))
-    energy = energy_of(column)
+    unit, energy = size_of(column)
+    A.meter.read(look_bytes(column))
+    if LEAST_UNIT < unit < 1.0 / LEAST_UNIT:  # squares are in range as they are
+        unit, energy = 1.0, energy / unit**2
+    scaled = Scaled(column, np.zeros(1), np.array([1.0 / unit]))
     view = settled(A).astype(np.float64)
     with single_blas_thread():
-        G, c = view.sweep(GramMatrix(), Left(Standing(Patient(column))))
+        G, c = view.sweep(GramMatrix(), Left(Column(Patient(scaled))))
+    A.meter.read(beside_bytes(A, column))
     values, vectors = np.linalg.eigh(G)
     kept = values > NEGLIGIBLE * n * max(float(values[-1]), 0.0)
     if not kept.any():
@@ -121,6 +126,24 @@ def quadratic(A: Matrix, b: Matrix) -> Quadratic:
         raise RequestError(msg)
     order = np.flatnonzero(kept)[::-1]
     return Quadratic(values[order], vectors[:, order], vectors[:, order].T @ c[0], energy, m, unit)
+
+
+def beside_bytes(A: Matrix, b: Source) -> int:
+    """Bytes of b that are decoded for its rows beside the blocks of a sweep over A in float64.
+
+    A chunk that is decoded whole counts for every block that holds some of its rows; sparse panels count as one block.
+    """
+    m, n = A.shape
+    cut, row = A.geometry, touched_bytes(b, slice(0, 1))
+    if row * m == (whole := touched_bytes(b, slice(0, m))):
+        return whole
+    step = m if isinstance(cut, SparseGeometry) else max(1, BLOCK_BYTES // (8 * n))
+    panels = (panel for span in cut.spans() for panel in cut.panels(span))
+    return sum(
+        touched_bytes(b, slice(first, min(first + step, panel.stop)))
+        for panel in panels
+        for first in range(panel.start, panel.stop, step)
+    )
 
 
 class Path(NamedTuple):
@@ -154,32 +177,54 @@ def path(problem: Quadratic, method: str, steps: int, *, truth: Any = None, nois
         msg = f"steps={count} must be at most {MOST_STEPS:,}"
         raise RequestError(msg)
     level = None if noise is None else noise_level(problem, noise)
-    known = None if truth is None else problem.unit * vector(truth, len(problem.vectors), "truth")
-    if known is not None and not known.any():
+    target = None if truth is None else truth_of(problem, truth)
+    size = float(np.linalg.norm(problem.solution)) or 1.0
+    looks = looks_of(count)
+    errors, residuals, true_errors = (np.empty(looks.size) for _ in range(3))
+    stopped, answer, at = None, problem.solution, 0
+    for number, z in enumerate(_iterates(problem, method, count)):
+        if looks[at] == number:
+            errors[at] = np.linalg.norm(z - problem.solution) / size
+            residuals[at] = problem.residual(z)
+            true_errors[at] = math.nan if target is None else target.distance(z)
+            at += 1
+        if stopped is None:
+            answer = z
+            if level is not None and problem.residual(z) <= level:
+                stopped = number
+    return Path(
+        method,
+        looks,
+        errors,
+        residuals / problem.unit,
+        None if target is None else true_errors,
+        measured_rate(looks, errors, problem.condition),
+        theory(method, problem.condition),
+        stopped,
+        problem.vectors @ answer / problem.unit,
+    )
+
+
+class Truth(NamedTuple):
+    """The x that b was made from, in the eigenvectors of A^T A."""
+
+    z: Array  # (d,) V^T x
+    unseen: float  # |x - V z|^2, to which A is blind
+    size: float  # |x|
+
+    def distance(self, z: Array) -> float:
+        """|V z - x| / |x|."""
+        return math.sqrt(float(np.sum((z - self.z) ** 2)) + self.unseen) / self.size
+
+
+def truth_of(problem: Quadratic, truth: Any) -> Truth:
+    """A truth, checked."""
+    x = problem.unit * vector(truth, len(problem.vectors), "truth")
+    if not x.any():
         msg = "truth is zero: errors are told relative to it"
         raise RequestError(msg)
-    outside = 0.0 if known is None else float(np.sum(known**2) - np.sum((problem.vectors.T @ known) ** 2))
-    inside = None if known is None else problem.vectors.T @ known
-    target = problem.solution
-    size = float(np.linalg.norm(target)) or 1.0
-    looked = _looked(count)
-    errors, residuals, true = np.empty(looked.size), np.empty(looked.size), np.empty(looked.size)
-    stopped, kept, at = None, None, 0
-    for number, z in enumerate(_iterates(problem, method, count)):
-        if at < looked.size and looked[at] == number:
-            errors[at] = np.linalg.norm(z - target) / size
-            residuals[at] = problem.residual(z)
-            if inside is not None and known is not None:
-                gap = float(np.sum((z - inside) ** 2)) + max(outside, 0.0)
-                true[at] = math.sqrt(gap) / float(np.linalg.norm(known))
-            at += 1
-        if stopped is None and level is not None and problem.residual(z) <= level:
-            stopped, kept = number, z.copy()
-        last = z
-    found, expected = measured_rate(looked, errors, problem.condition), theory(method, problem.condition)
-    x = problem.vectors @ (kept if kept is not None else last) / problem.unit
-    residuals /= problem.unit
-    return Path(method, looked, errors, residuals, None if known is None else true, found, expected, stopped, x)
+    z = problem.vectors.T @ x
+    return Truth(z, max(0.0, float(np.sum(x**2) - np.sum(z**2))), float(np.linalg.norm(x)))
 
 
 def noise_level(problem: Quadratic, noise: Any) -> float:
@@ -194,7 +239,7 @@ def noise_level(problem: Quadratic, noise: Any) -> float:
     return float(noise) * math.sqrt(problem.energy)
 
 
-def _looked(count: int) -> Array:
+def looks_of(count: int) -> Array:
     """Steps that are looked at: all up to 1000, then 200 a decade, and the last."""
     decades = max(0.0, math.log10(count / 1000))
     later = np.geomspace(1000, count, 2 + int(200 * decades)) if count > 1000 else np.zeros(0)

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -17,14 +17,12 @@ from rnla.arrays import Array, DType
 from rnla.errors import NonFiniteError, RequestError, UnsupportedError
 from rnla.kernels.sparse import densified
 from rnla.sweeps.matrix import Matrix
-from rnla.sweeps.meters import Meter
 from rnla.sweeps.retries import retried
 from rnla.sweeps.source import Source, touched_bytes
 
 STRIP_ENTRIES = 1 << 22  # read at once
 MOST_CLASSES = 10_000
 SHOWN = 10  # classes named in a message
-FAR = 1e140  # and its inverse: squares of smaller and larger numbers leave the range of float64, or may
 
 
 def targets_of(y: Matrix) -> Source:
@@ -41,16 +39,26 @@ def targets_of(y: Matrix) -> Source:
     return y.source
 
 
-def strips(source: Source) -> Iterator[tuple[slice, Array]]:
-    """Ranges of rows of targets, and what they hold; NonFiniteError where that is NaN or infinite."""
+def cuts(source: Source) -> list[slice]:
+    """Ranges of rows in which targets are looked at."""
     m, width = source.shape
     step = max(1, STRIP_ENTRIES // max(1, width))
-    for start in range(0, m, step):
-        rows = slice(start, min(start + step, m))
-        found = Patient(source).read(rows, slice(0, width))
+    return [slice(start, min(start + step, m)) for start in range(0, m, step)]
+
+
+def look_bytes(source: Source) -> int:
+    """Bytes that one look at all targets decodes."""
+    return sum(touched_bytes(source, rows) for rows in cuts(source))
+
+
+def strips(source: Source) -> Iterator[tuple[slice, Array]]:
+    """Ranges of rows of targets, and what they hold; NonFiniteError where that is NaN or infinite."""
+    for rows in cuts(source):
+        found = Patient(source).read(rows, slice(0, source.shape[1]))
         if found.dtype.kind == "f" and not np.isfinite(found).all():
             i, j = (int(at[0]) for at in np.nonzero(~np.isfinite(found)))
-            msg = f"target {start + i} is {found[i].tolist()}: {source.place(start + i, j)}; clean the targets"
+            at = rows.start + i
+            msg = f"target {at} is {found[i].tolist()}: {source.place(at, j)}; clean the targets"
             raise NonFiniteError(msg)
         yield rows, found
 
@@ -86,45 +94,48 @@ class Moments:
         np.maximum(self.largest, rows.max(axis=0), out=self.largest)
 
 
-class Standing(NamedTuple):
-    """Where numbers stand, and how often they were read to know it."""
+def moments_of(source: Source, without: Array | None = None) -> tuple[Array, Array]:
+    """Mean and standard deviation (1 where it vanishes) of each column, but for some rows; (c,), (c,), one read.
 
-    centre: Array  # (c,) means
-    scale: Array  # (c,) standard deviations, 1 where they vanish
-    reads: int
-
-
-def moments_of(source: Source, without: Array) -> Standing:
-    """Mean and standard deviation of each column, but for some rows; one read, or two where squares leave the range."""
-    unit, reads = np.ones(source.shape[1]), 1
-    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        found = _moments(source, unit, without)
-    largest = np.maximum(np.abs(found.least), np.abs(found.largest))
-    if ((largest > 0) & ((largest < 1 / FAR) | (largest > FAR))).any():
-        unit, reads = unit_of(largest), 2
-        found = _moments(source, unit, without)
+    Numbers are multiplied by a power of two that follows the largest so far: squares of no size leave the range, and
+    moments in one unit are those in another but for the power.
+    """
+    found, largest = Moments.of(source.shape[1]), np.zeros(source.shape[1])
+    unit = unit_of(largest)
+    for at, block in strips(source):
+        rows = rows_but(block, at, without).astype(np.float64)
+        if not len(rows):
+            continue
+        larger = np.maximum(largest, np.abs(rows).max(axis=0))
+        by = np.where(largest > 0, unit_of(larger) / unit, 1.0)
+        found.mean, found.squares = found.mean * by, found.squares * by**2
+        largest, unit = larger, unit_of(larger)
+        found.take(rows * unit)
     rounding = found.count * np.finfo(np.float64).eps * np.abs(found.mean)  # of the mean, as in a sweep
-    return Standing(found.mean / unit, np.where(found.deviation <= rounding, 1.0, found.deviation / unit), reads)
+    return found.mean / unit, np.where(found.deviation <= rounding, 1.0, found.deviation / unit)
 
 
-def _moments(source: Source, unit: Array, without: Array) -> Moments:
-    """Of the columns times powers of two, but for rows `without` (sorted)."""
-    found = Moments.of(source.shape[1])
-    for rows, block in strips(source):
-        first, last = np.searchsorted(without, (rows.start, rows.stop))
-        kept = np.delete(block, without[first:last] - rows.start, axis=0) if last > first else block
-        if len(kept):
-            found.take(kept.astype(np.float64) * unit)
-    return found
+def rows_but(block: Array, rows: slice, without: Array | None) -> Array:
+    """Rows of a strip but for some, by their sorted indices."""
+    if without is None:
+        return block
+    first, last = np.searchsorted(without, (rows.start, rows.stop))
+    return np.delete(block, without[first:last] - rows.start, axis=0) if last > first else block
 
 
-def energy_of(source: Source) -> float:
-    """Sum of squares."""
-    return math.fsum(float(np.sum(block.astype(np.float64) ** 2)) for _, block in strips(source))
+def size_of(source: Source) -> tuple[float, float]:
+    """u, a power of two by which the largest number comes near 1, and |u y|^2 of a column y; one read."""
+    seen = []
+    for _, block in strips(source):
+        rows = block.astype(np.float64)
+        unit = float(unit_of(np.abs(rows).max(initial=0.0)))
+        seen.append((unit, float(np.sum((rows * unit) ** 2))))
+    least = min((unit for unit, squares in seen if squares), default=1.0)
+    return least, math.fsum(squares * (least / unit) ** 2 for unit, squares in seen if squares)
 
 
 def largest_of(source: Source) -> Array:
-    """Largest absolute value of each column: (c,)."""
+    """Largest absolute value of each column: (c,), one read."""
     found = np.zeros(source.shape[1])
     for _, block in strips(source):
         np.maximum(found, np.abs(block.astype(np.float64)).max(axis=0, initial=0.0), out=found)
@@ -136,12 +147,12 @@ def unit_of(largest: Array) -> Array:
     return np.exp2(-np.frexp(largest)[1].clip(-1000, 1000).astype(np.float64))
 
 
-def standard(y: Matrix, meter: Meter, without: Array) -> tuple[Matrix, Array, Array]:
-    """Targets centred and scaled, by means and deviations of all rows but some, and those; a read, which is metered."""
+def standard(y: Matrix, without: Array | None = None) -> tuple[Matrix, Array, Array]:
+    """Targets centred and scaled by means and deviations of all rows but some, and those; one read, which is metered."""
     source = targets_of(y)
-    centre, scale, reads = moments_of(source, without)
-    meter.read(reads * touched_bytes(source, slice(0, source.shape[0])))
-    return Matrix(Scaled(source, centre, scale), runner=y.runner), centre, scale
+    centre, scale = moments_of(source, without)
+    y.meter.read(look_bytes(source))
+    return Matrix(Scaled(source, centre, scale), runner=y.runner, meter=y.meter), centre, scale
 
 
 def classes_of(source: Source) -> Array:

@@ -107,7 +107,7 @@ def descent_study(
     opened, clock = ready(A), perf_counter()
     matrix, (column, *_) = (
         opened.centred().scaled().astype(np.float64),
-        standard(open_column(b), opened.meter, np.zeros(0, np.int64)),
+        standard(replace(open_column(b), meter=opened.meter)),
     )
     room = aside(opened)
     found = study(

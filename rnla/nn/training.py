@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -175,8 +176,9 @@ def fitted(
     regime = checked_regime(network.widths, m - held.size, held.size, **options)
     refuse_widths(network, n, y, m, regime.loss)
     record = {"config": kept_options(network, options, validation, standardise=columns), "input": input_record(A)}
-    A = standardised(A) if columns else A
-    seen, *units = standard(y, A.meter, held) if targets else (y,)
+    A.meter.tallies.extend(y.meter.tallies)  # of who looked at the targets before
+    A, y = standardised(A) if columns else A, replace(y, meter=A.meter)
+    seen, *units = standard(y, held) if targets else (y,)
     room = aside(A)
     rooms, limit = Rooms(y=None if room is None else room.workspace), limit_of(n) if columns else None
     made = prepared(A, seen, network, regime, held, rooms, limit)
