@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -11,14 +11,15 @@ from rnla.algorithms.delivery_studies import study_arrays
 from rnla.algorithms.forecasts import Machine
 from rnla.algorithms.planning import Plan
 from rnla.algorithms.planning_training import Given, plan_study
-from rnla.algorithms.samples import Rooms
-from rnla.algorithms.studies import Study, checked_study, gradients, study
-from rnla.algorithms.targets import standard
+from rnla.algorithms.regime import SAMPLINGS
+from rnla.algorithms.studies import Asked, Study, beside, checked_study, gradients, study
+from rnla.arrays import Array
 from rnla.cluster.resources import Resources
 from rnla.errors import ConfigError
 from rnla.jobs.pipelines import Delivered, Pipeline, Place
 from rnla.opening import open_column
 from rnla.sweeps.matrix import Matrix
+from rnla.sweeps.source import touched_bytes
 from rnla_pipelines.labels import check_labels, labels, unlabelled
 
 
@@ -32,7 +33,10 @@ class StudyConfig:
     epochs: int = field(default=15, metadata={"help": "of stochastic descent"})
     seeds: int = field(default=6, metadata={"help": "runs of stochastic descent by each sampling"})
     batch: int = field(default=8, metadata={"help": "samples of a step"})
-    learning_rate: float | None = field(default=None, metadata={"help": "without it, a quarter of what is stable"})
+    learning_rate: float | None = field(
+        default=None, metadata={"help": "of the first step; without it, a quarter of what is stable"}
+    )
+    schedule: Literal["constant", "1/k", "cosine"] = field(default="cosine", metadata={"help": "of learning rates"})
     standardise: bool = field(default=True, metadata={"help": "centre and scale; without it no stochastic descent"})
     truth: str | None = field(default=None, metadata={"help": "Zarr array of the x that b was made from"})
     noise: float | None = field(default=None, metadata={"help": "|b - A truth| over |b|: where to stop"})
@@ -48,8 +52,14 @@ def view(A: Matrix, config: StudyConfig) -> Matrix:
     if config.standardise and (config.truth is not None or config.noise is not None):
         msg = "truth and noise are of A and b as they are: give --no-standardise with them"
         raise ConfigError(msg)
-    checked_study(config.epochs, config.seeds, config.batch, config.steps)
+    asked(config)
     return A
+
+
+def asked(config: StudyConfig) -> Asked:
+    """What is asked, checked."""
+    c = config
+    return checked_study(c.steps, c.epochs, c.seeds, c.batch, c.learning_rate, c.schedule)
 
 
 def features(A: Matrix, config: StudyConfig) -> Matrix:
@@ -66,26 +76,39 @@ def others(A: Matrix, config: StudyConfig) -> dict[str, Matrix]:
 
 def planned(A: Matrix, config: StudyConfig, found: Resources) -> Plan:
     """What it will cost."""
-    runs = 3 * config.seeds if config.standardise else 0
+    runs = len(SAMPLINGS) * config.seeds if config.standardise else 0
     machine, y = Machine(found.threads, found.base_bytes), labels(A, config)
     size = sum(matrix.geometry.bytes for matrix in (A, *others(A, config).values()))
-    return plan_study(Given(features(A, config), y, size), runs, config.epochs, config.steps, machine)
+    plan = plan_study(Given(features(A, config), y, size), runs, config.epochs, config.steps, machine)
+    if config.truth is None:
+        return plan
+    bytes_read = plan.bytes_read + column_bytes(open_column(config.truth))
+    return replace(plan, bytes_read=bytes_read, passes=bytes_read / max(1, size))
 
 
 def run(A: Matrix, config: StudyConfig, place: Place) -> Delivered:
     """One read for whole gradients, then runs by samples."""
     X, b = features(A, config), place.others["labels"]
     if config.standardise:
-        found = study(
-            X, standard(b)[0], Rooms(y=place.workspace),
-            epochs=config.epochs, seeds=config.seeds, batch=config.batch, steps=config.steps, rate=config.learning_rate,
-        )  # fmt: skip
+        found = study(X, b, asked(config), place.workspace)
     else:
         known = place.others.get("truth")
-        truth = None if known is None else known.source.read(slice(0, known.shape[0]), slice(0, 1))[:, 0]
+        truth = None if known is None else whole(known)
+        b = beside(X, b, 1, place.workspace)
         problem, paths = gradients(X, b, config.steps, truth=truth, noise=config.noise)
         found = Study(problem.condition, paths, {}, (), 0.0, 0)
     return Delivered(study_arrays(found), found.certificate, "whole gradients and samples")
+
+
+def column_bytes(column: Matrix) -> int:
+    """Bytes of a column that is read as a whole."""
+    return touched_bytes(column.source, slice(0, column.shape[0]))
+
+
+def whole(column: Matrix) -> Array:
+    """A column in memory; its meter counts the read."""
+    column.meter.read(column_bytes(column))
+    return np.asarray(column.source.read(slice(0, column.shape[0]), slice(0, 1))[:, 0])
 
 
 pipeline = Pipeline(

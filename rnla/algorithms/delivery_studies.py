@@ -46,8 +46,8 @@ def study_of(arrays: Mapping[str, Any], proof: StudyCertificate, batch: int) -> 
                 arrays[f"x_{name}"],
             )
         )
-    excess = {
+    excess: dict[str, Any] = {
         sampling: arrays[key] for sampling in SAMPLINGS if (key := f"excess_{sampling.replace('-', '_')}") in arrays
     }
     compared = tuple(Comparison(sampling, **seen) for sampling, seen in proof.comparisons.items())
-    return Study(proof.condition, tuple(paths), excess, compared, proof.learning_rate, batch)
+    return Study(proof.condition, tuple(paths), excess, compared, proof.learning_rate, batch, proof.schedule)

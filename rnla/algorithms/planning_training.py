@@ -8,12 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rnla.algorithms.descent import METHODS, beside_bytes, looks_of
 from rnla.algorithms.forecasts import MARGIN_BYTES, Machine, sweep_bytes
 from rnla.algorithms.network import ROWS, Network, seen_by
 from rnla.algorithms.planning import Plan
-from rnla.algorithms.regime import FLOPS, Regime, step_seconds
+from rnla.algorithms.regime import FLOPS, SAMPLINGS, Regime, step_seconds
 from rnla.algorithms.samples import row_bytes, stored_bytes
-from rnla.algorithms.targets import STRIP_ENTRIES
+from rnla.algorithms.targets import STRIP_ENTRIES, look_bytes
 from rnla.algorithms.training import COLUMNS, EVALUATED_ROWS
 from rnla.arrays import DType
 from rnla.kernels.layers import parameter_count
@@ -26,6 +27,10 @@ from rnla.sweeps.spans import BLOCK_BYTES
 
 SCHEDULING = (0.03, 0.08)  # seconds of a task's round trip through Dask's scheduler
 MOSTLY = 0.9  # share of the time that is nearly all
+SQUARES = 5  # n x n matrices of a study: A^T A, its eigenvectors, and the room that LAPACK takes for them
+CURVES = 4  # of each method: steps, errors, residuals, errors against the truth
+DESCRIBED_BYTES = 1300  # of an array of a result: its metadata, and their copy in those of the group
+SPECTRAL_FLOPS = 30.0  # of a step of all methods, for each eigenvector
 
 
 class Given(NamedTuple):
@@ -49,7 +54,7 @@ def plan_training(
     of_epoch = sum(epoch_bytes(source, A.source, order) for source in sources if source not in copied)
     readers = min(machine.workers, regime.replicas) if order.shared or regime.gradients else 1
     epochs_read = readers * (1 if order.shared else regime.epochs)
-    copies = sum(touched_bytes(source, part) for source in copied for part in parts(source, chunk_rows(source, order)))
+    copies = sum(copy_bytes(source, order) for source in copied)
     swept = [(A, A.geometry.reads), (y, 1)]
     first = sum(reads * stored_bytes(each) for each, reads in swept if each.source not in copied)
     first += stored_bytes(y) * scaled
@@ -220,16 +225,18 @@ def plan_study(given: Given, runs: int, epochs: int, steps: int, machine: Machin
     A, y, size, _ = given
     m, n = A.shape
     order = order_of(A)
-    means = 0 if A.settled else 1
-    of_run = 1 if order.shared else epochs
-    sweeps = (1 + means) * A.geometry.reads + (A.geometry.reads if runs else 0)
-    of_epoch = epoch_bytes(A.source, A.source, order) + epoch_bytes(y.source, A.source, order)
-    bytes_read = sweeps * stored_bytes(A) + (runs * of_run * of_epoch + stored_bytes(y) if runs else 0)
-    buffers = min(2, order.buffers) * (buffer_bytes(A, order) + 16 * order.buffer_rows) if runs else 0
-    blocks = blocks_bytes(A.source, A.source, order)
-    sweep = sweep_bytes(A.astype(np.float64), machine.threads, joined=n, rowwise=0, copies=3) + 5 * 8 * n * n
-    sampling = buffers + blocks + 24 * order.buffer_rows
-    looks = 8 * 6 * 3 * (1000 + 200 * max(1, int(math.log10(max(steps, 10)))))
+    of_run = 1 if order.shared else epochs  # reads of the samples
+    sweeps = A.geometry.reads * ((1 if A.settled else 2) + (1 if runs else 0))
+    copied = worth_copying(y.source, A.source, order, epochs if runs else 1)
+    bytes_read = sweeps * stored_bytes(A) + runs * of_run * epoch_bytes(A.source, A.source, order)
+    bytes_read += copy_bytes(y.source, order) if copied else study_bytes(A, y.source, order, runs, of_run)
+    buffers = min(2, order.buffers) * (buffer_bytes(A, order) + 16 * order.buffer_rows)
+    blocks = blocks_bytes(A.source, A.source, order) + (0 if copied else blocks_bytes(y.source, A.source, order))
+    sampling = buffers + blocks + 24 * order.buffer_rows if runs else 0
+    sweep = sweep_bytes(A.astype(np.float64), machine.threads, joined=n, rowwise=0, copies=3) + SQUARES * 8 * n * n
+    look = copying_bytes(y.source, order, machine.threads) if copied else 0
+    curves = 8 * CURVES * len(METHODS) * looks_of(steps).size
+    arrays = len(METHODS) * (CURVES + 1) + (len(SAMPLINGS) if runs else 0)
     return Plan(
         pipeline="descent-study",
         method="whole gradients and samples" if runs else "whole gradients",
@@ -242,15 +249,30 @@ def plan_study(given: Given, runs: int, epochs: int, steps: int, machine: Machin
         sweeps=sweeps + runs * of_run,
         passes=bytes_read / max(1, size),
         bytes_read=bytes_read,
-        flops=1.0 * m * n * n + 30.0 * steps * n + 6.0 * m * n * epochs * runs,
-        tasks=(1 + means) * A.geometry.tasks(),
+        flops=1.0 * m * n * n + SPECTRAL_FLOPS * steps * n + FLOPS * m * n * epochs * runs,
+        tasks=(1 if A.settled else 2) * A.geometry.tasks(),
         tasks_per_sweep=A.geometry.tasks(),
         spans=len(A.geometry.spans()),
         panel_rows=A.geometry.panel_rows,
         panel_bytes=A.geometry.panel_bytes,
         threads=machine.threads,
         base_bytes=machine.base_bytes,
-        peak_bytes=int(machine.base_bytes + MARGIN_BYTES + max(sweep, sampling) + looks),
-        output_bytes=looks + 24 * n + 8 * runs * (epochs + 1),
-        scratch_bytes=0,
+        peak_bytes=int(machine.base_bytes + MARGIN_BYTES + max(sweep, sampling, strip_bytes(y.source), look) + curves),
+        output_bytes=curves + 8 * len(METHODS) * n + 8 * runs * (epochs + 1) + DESCRIBED_BYTES * arrays,
+        scratch_bytes=m * y.source.dtype.itemsize if copied else 0,
+    )
+
+
+def copy_bytes(source: Source, order: Order) -> int:
+    """Bytes of a source that a copy of it decodes."""
+    return sum(touched_bytes(source, part) for part in parts(source, chunk_rows(source, order)))
+
+
+def study_bytes(A: Matrix, b: Source, order: Order, runs: int, of_run: int) -> int:
+    """Bytes of b that a study decodes if it is not copied: a look and a sweep, for samples two looks and all runs."""
+    looks = look_bytes(b) + beside_bytes(A, b)
+    return looks + (
+        look_bytes(b) + touched_bytes(b, slice(0, A.shape[0])) + runs * of_run * epoch_bytes(b, A.source, order)
+        if runs
+        else 0
     )

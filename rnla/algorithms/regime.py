@@ -16,7 +16,7 @@ ROUND_SECONDS = 1.5  # of one replica in a round, beside which a task's 30 to 80
 LEAST_ROUNDS = 4  # of an epoch, for several replicas
 
 FLOPS = 6.0  # of a sample, for each parameter: forward 2, backward 4
-SAMPLINGS: tuple[str, ...] = get_args(Sampling)
+SAMPLINGS: tuple[Sampling, ...] = get_args(Sampling)
 
 
 @dataclass(frozen=True, eq=False)

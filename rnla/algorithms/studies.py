@@ -3,6 +3,13 @@
 Columns of A and the numbers b are centred and scaled. Whole gradients: `descent`. Single samples: a linear network is
 trained by every way of drawing samples, over several seeds; how much its loss exceeds the least there is follows from
 A^T A exactly, so that the comparison is not blurred by the loss that is left.
+
+What permutations gain is seen where steps are short. Noise along an eigenvector of A^T A / m, eigenvalue lambda, is
+forgotten within 1 / (eta lambda) steps. Where that is much less than an epoch of N steps, rows drawn with replacement
+and rows of a permutation are alike; where it is more, what the rows of an epoch say cancels, and draws leave
+1 / (1 - tanh(a) / a) times as much, a = eta lambda N / 2 (`expected_ratio`; that permutations win for short steps:
+HaoChen and Sra 2019, Mishchenko, Khaled and Richtarik 2020). So steps fall to zero along a cosine: the first are long
+enough to forget where descent began, the last so short that there is an answer, however many rows there are.
 """
 
 from __future__ import annotations
@@ -17,18 +24,24 @@ import scipy.special
 
 from rnla.algorithms.descent import METHODS, Path, Quadratic, path, quadratic
 from rnla.algorithms.network import Network
-from rnla.algorithms.regime import SAMPLINGS, checked_regime
+from rnla.algorithms.regime import SAMPLINGS, Regime, checked_regime
 from rnla.algorithms.results import Cost
-from rnla.algorithms.samples import Rooms, prepared
+from rnla.algorithms.samples import Rooms, laid_out, prepared, row_bytes
+from rnla.algorithms.steps import checked_rule
+from rnla.algorithms.targets import standard, targets_of
 from rnla.algorithms.training import Descent, trained
 from rnla.arrays import Array
 from rnla.checks import integer
 from rnla.errors import RequestError
 from rnla.kernels.layers import layers
 from rnla.sweeps.matrix import Matrix
+from rnla.sweeps.orders import Order
+from rnla.sweeps.source import Workspace
 from rnla.tables import Certified
 
 LEVEL = 0.95
+PIECES = 256  # of an epoch, in each of which theory takes one step size
+ROUNDING = 1e-24  # of the excess at the start: what is less is not told from zero
 
 
 class Comparison(NamedTuple):
@@ -38,6 +51,7 @@ class Comparison(NamedTuple):
     ratio: float  # geometric mean over seeds of its excess loss over that of permutations
     low: float  # ends of the interval of confidence 95 % (Student's, of the logarithms)
     high: float
+    theory: float | None = None  # the ratio that theory gives for what rows leave; None: it gives none
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +62,9 @@ class Study:
     paths: tuple[Path, ...]  # by whole gradients
     excess: dict[str, Array]  # (seeds, epochs + 1) loss beyond the least, by sampling
     comparisons: tuple[Comparison, ...]
-    learning_rate: float
+    learning_rate: float  # of the first step
     batch: int
+    schedule: str = "constant"  # of learning rates
     cost: Cost | None = None
     record: dict[str, Any] = field(default_factory=dict)
 
@@ -64,9 +79,10 @@ class StudyCertificate(Certified):
     """Measured rates beside those of theory, and how ways of drawing samples compare."""
 
     condition: float  # of A^T A
-    learning_rate: float  # of stochastic descent
+    learning_rate: float  # of the first step of stochastic descent
     rates: dict[str, dict[str, Any]] = field(default_factory=dict)  # by method: measured, theory, stopped, truth
-    comparisons: dict[str, dict[str, float]] = field(default_factory=dict)  # by sampling: ratio, low, high
+    comparisons: dict[str, dict[str, Any]] = field(default_factory=dict)  # ratio, low, high, theory
+    schedule: str = "constant"  # of learning rates
 
     @classmethod
     def of(cls, found: Study) -> StudyCertificate:
@@ -76,8 +92,10 @@ class StudyCertificate(Certified):
             | ({} if p.true_errors is None else {"truth": against_truth(p)})
             for p in found.paths
         }
-        compared = {c.sampling: {"ratio": c.ratio, "low": c.low, "high": c.high} for c in found.comparisons}
-        return cls(found.condition, found.learning_rate, rates, compared)
+        compared = {
+            c.sampling: {"ratio": c.ratio, "low": c.low, "high": c.high, "theory": c.theory} for c in found.comparisons
+        }
+        return cls(found.condition, found.learning_rate, rates, compared, found.schedule)
 
     @property
     def status(self) -> str:
@@ -91,8 +109,9 @@ class StudyCertificate(Certified):
         for method, rate in self.rates.items():
             lines += told_path(method, rate)
         for sampling, found in self.comparisons.items():
-            ends = f"{found['low']:.3g} to {found['high']:.3g}"
-            lines.append((sampling, f"leaves {found['ratio']:.3g} times what permutations leave (95 %: {ends})"))
+            told = f"95 %: {found['low']:.3g} to {found['high']:.3g}"
+            told += "" if found.get("theory") is None else f"; theory {found['theory']:.3g}"
+            lines.append((sampling, f"leaves {found['ratio']:.3g} times what permutations leave ({told})"))
         return [*lines, ("status", self.status)]
 
 
@@ -126,10 +145,35 @@ def told_path(method: str, rate: Mapping[str, Any]) -> list[tuple[str, str]]:
     return lines
 
 
-def checked_study(epochs: Any, seeds: Any, batch: Any, steps: Any) -> tuple[int, int, int, int]:
-    """Counts, or an error that says what is allowed."""
-    counts = integer(epochs, "epochs", least=1), integer(seeds, "seeds", least=2), integer(batch, "batch", least=1)
-    return (*counts, integer(steps, "steps", least=3))
+class Asked(NamedTuple):
+    """What is asked of a study, checked."""
+
+    steps: int  # of methods that look at the whole gradient
+    epochs: int
+    seeds: int
+    batch: int
+    learning_rate: float | None  # of the first step; None: a quarter of what is stable
+    schedule: str
+
+
+def checked_study(steps: Any, epochs: Any, seeds: Any, batch: Any, learning_rate: Any, schedule: Any) -> Asked:
+    """The study that is asked for, or an error that says what is allowed."""
+    rule = checked_rule(learning_rate=1.0 if learning_rate is None else learning_rate, schedule=schedule)
+    return Asked(
+        integer(steps, "steps", least=3),
+        integer(epochs, "epochs", least=1),
+        integer(seeds, "seeds", least=2),
+        integer(batch, "batch", least=1),
+        None if learning_rate is None else rule.learning_rate,
+        rule.schedule,
+    )
+
+
+def beside(A: Matrix, b: Matrix, epochs: int, room: Workspace | None) -> Matrix:
+    """b with the runner and the meter of A; copied once, if there is room, where its chunks do not fit the reads."""
+    order = Order(A.shape[0], row_bytes(A), 0, SAMPLINGS[0], np.zeros(0, np.int64))
+    source = laid_out(targets_of(b), "targets", A, order, epochs, room) if b.shape == (A.shape[0], 1) else b.source
+    return Matrix(source, runner=A.runner, meter=A.meter)
 
 
 def gradients(
@@ -140,42 +184,79 @@ def gradients(
     return problem, tuple(path(problem, method, steps, truth=truth, noise=noise) for method in METHODS)
 
 
-def study(
-    A: Matrix, b: Matrix, rooms: Rooms, *, epochs: int, seeds: int, batch: int, steps: int, rate: float | None
-) -> Study:
-    """The study of a problem whose columns and right side are centred and scaled already, by views."""
-    problem, paths = gradients(A, b, steps)
+def study(A: Matrix, b: Matrix, asked: Asked, room: Workspace | None) -> Study:
+    """The study of A, whose columns a view centres and scales, and of b as it is; `room` is for a copy of b."""
+    epochs, batch = asked.epochs, asked.batch
+    b, _, _ = standard(beside(A, b, epochs, room))
+    problem, paths = gradients(A, b, asked.steps)
     network = Network((A.shape[1], 1), dtype="float64").with_parameters(np.zeros(A.shape[1] + 1))
     if not problem.c.any():
         msg = "b is the same in all rows, or has nothing to do with A: there is nothing to descend on"
         raise RequestError(msg)
-    eta = safe_rate(problem, batch) if rate is None else rate
+    eta = safe_rate(problem, batch) if asked.learning_rate is None else asked.learning_rate
     regime = checked_regime(
-        network.widths, A.shape[0], 0, loss="square", learning_rate=eta, momentum=0.0, batch=batch, epochs=epochs
-    )
-    made = prepared(A, b, network, regime, np.zeros(0, np.int64), rooms).samples
-    excess = {}
+        network.widths, A.shape[0], 0, loss="square", learning_rate=eta, schedule=asked.schedule, momentum=0.0,
+        batch=batch, epochs=epochs,
+    )  # fmt: skip
+    made = prepared(A, b, network, regime, np.zeros(0, np.int64), Rooms()).samples
+    excess: dict[str, Array] = {}
     for sampling in SAMPLINGS:
-        rows = []
-        for seed in range(seeds):
-            order = replace(made.order, seed=seed, sampling=sampling)  # type: ignore[arg-type]
-            samples = replace(made, order=order, token=f"{made.token}-{sampling}-{seed}")
-            seen = [beyond(problem, network.parameters)]
-            method = Descent(
-                network, samples, None, regime, A,
-                tell=lambda _row, x, seen=seen: seen.append(beyond(problem, x)),  # type: ignore[misc]
-            )  # fmt: skip
-            trained(method)
-            rows.append(seen)
-        excess[sampling] = np.array(rows)
-    compared = tuple(comparison(name, excess[name][:, -1], excess["permutation"][:, -1]) for name in SAMPLINGS[1:])
-    return Study(problem.condition, paths, excess, compared, eta, batch)
+        orders = [replace(made.order, seed=seed, sampling=sampling) for seed in range(asked.seeds)]
+        runs = [replace(made, order=order, token=f"{made.token}-{sampling}-{order.seed}") for order in orders]
+        excess[sampling] = np.array([excesses(problem, Descent(network, run, None, regime, A)) for run in runs])
+    expected = expected_ratio(problem, regime)
+    compared = tuple(comparison(name, excess, expected if name == "replacement" else None) for name in SAMPLINGS[1:])
+    return Study(problem.condition, paths, excess, compared, eta, batch, asked.schedule)
+
+
+def excesses(problem: Quadratic, method: Descent) -> Array:
+    """Loss beyond the least at the start and after each epoch of a descent: (epochs + 1,)."""
+    found = [beyond(problem, method.network.parameters)]
+
+    def tell(_row: Array, parameters: Array) -> None:
+        found.append(beyond(problem, parameters))
+
+    trained(replace(method, tell=tell))
+    return np.array(found)
 
 
 def safe_rate(problem: Quadratic, batch: int) -> float:
     """A quarter of 1 / (largest curvature + what single samples add to it, |x|^2 + 1 on average, over the batch)."""
     single = 1.0 + float(problem.eigenvalues.sum()) / problem.rows
     return 0.25 / (float(problem.eigenvalues[0]) / problem.rows + single / batch)
+
+
+def expected_ratio(problem: Quadratic, regime: Regime) -> float | None:
+    """What draws leave over what permutations leave after the last epoch; None where steps are too long for theory.
+
+    Along an eigenvector a step multiplies the error by 1 - eta lambda, and adds eta times the mean over a batch of what
+    rows say at the solution: numbers of variance 2 L lambda, L being the least loss, if the residual is alike for all
+    rows. So the noise of step k arrives with a weight w_k, and the variance of the sum is that of one row over the
+    batch, times sum w_k^2; rows of a permutation sum to zero over an epoch, which takes (sum w_k)^2 / N off.
+    """
+    curvature = np.append(problem.eigenvalues / problem.rows, 1.0)  # the last is that of the bias
+    if regime.rule.learning_rate * float(curvature.max()) >= 1.0:
+        return None
+    start = np.append(problem.solution**2, 0.0)
+    count = math.ceil(problem.rows / regime.batch)
+    length = count / min(count, PIECES)  # steps of a piece
+    noise = problem.least / problem.rows * curvature / regime.batch
+    drawn, permuted = np.zeros_like(curvature), np.zeros_like(curvature)
+    for epoch in range(regime.epochs):
+        middles = epoch * count + length * (np.arange(min(count, PIECES)) + 0.5)
+        eta = np.array([[regime.rule.rate(int(k))] for k in middles])  # (pieces, 1)
+        share = eta * curvature  # of an error that a step takes
+        powers = length * np.log1p(-share)
+        kept = np.exp(powers)  # of an error, by a piece
+        after = np.vstack([np.cumprod(kept[::-1], axis=0)[-2::-1], np.ones_like(curvature)])  # ... by those after it
+        weights = (eta * after * -np.expm1(powers) / share).sum(axis=0)
+        squares = ((eta * after) ** 2 * -np.expm1(2.0 * powers) / (share * (2.0 - share))).sum(axis=0)
+        fall = kept.prod(axis=0) ** 2
+        start = start * fall
+        drawn = drawn * fall + noise * squares
+        permuted = permuted * fall + noise * np.maximum(squares - weights**2 / count, 0.0)
+    left, by_draws = float(curvature @ (start + permuted)), float(curvature @ (start + drawn))
+    return by_draws / left if left > 0 else None
 
 
 def beyond(problem: Quadratic, parameters: Array) -> float:
@@ -185,10 +266,11 @@ def beyond(problem: Quadratic, parameters: Array) -> float:
     return 0.5 * (float(gap @ (problem.eigenvalues * gap)) / problem.rows + float(layer.b[0]) ** 2)
 
 
-def comparison(name: str, theirs: Array, ours: Array) -> Comparison:
-    """Geometric mean of ratios over seeds, with Student's interval of their logarithms."""
+def comparison(name: str, excess: Mapping[str, Array], theory: float | None) -> Comparison:
+    """Geometric mean over seeds of ratios at the end, with Student's interval of their logarithms."""
+    theirs, ours = (np.maximum(found[:, -1], ROUNDING * found[:, 0]) for found in (excess[name], excess[SAMPLINGS[0]]))
     logs = np.log(theirs / ours)
     count = logs.size
     half = float(scipy.special.stdtrit(count - 1, (1 + LEVEL) / 2)) * float(logs.std(ddof=1)) / math.sqrt(count)
     mean = float(logs.mean())
-    return Comparison(name, math.exp(mean), math.exp(mean - half), math.exp(mean + half))
+    return Comparison(name, math.exp(mean), math.exp(mean - half), math.exp(mean + half), theory)

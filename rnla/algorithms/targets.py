@@ -148,7 +148,7 @@ def unit_of(largest: Array) -> Array:
 
 
 def standard(y: Matrix, without: Array | None = None) -> tuple[Matrix, Array, Array]:
-    """Targets centred and scaled by means and deviations of all rows but some, and those; one read, which is metered."""
+    """Targets centred and scaled by means and deviations of all rows but some, and those; one read, metered."""
     source = targets_of(y)
     centre, scale = moments_of(source, without)
     y.meter.read(look_bytes(source))

@@ -7,12 +7,18 @@ import numpy as np
 import pytest
 import scipy.io
 import scipy.sparse
+import zarr
 
 import rnla
-from rnla.algorithms.descent import METHODS, theory
+from rnla.algorithms.descent import METHODS, Quadratic, quadratic, theory
+from rnla.algorithms.regime import checked_regime
+from rnla.algorithms.studies import expected_ratio
 from rnla.errors import NonFiniteError, RequestError, UnsupportedError
+from rnla.jobs.running import run_job
+from rnla.opening import open_column
+from rnla.sweeps.source import touched_bytes
 from tests.backends import BACKENDS, SPARSE
-from tests.faults import reads, watched
+from tests.faults import passes_read, reads, watched
 from tests.matrices import random_of, with_singular_values
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
@@ -112,7 +118,113 @@ def test_samplings_are_compared_by_what_they_leave_beyond_the_least():
     assert replaced.low <= replaced.ratio <= replaced.high
     logs = np.log(found.excess["replacement"][:, -1] / found.excess["permutation"][:, -1])
     assert replaced.ratio == pytest.approx(np.exp(logs.mean()))
-    assert replaced.ratio > 1  # permutations leave less, with this seed as with others
+    assert found.certificate.comparisons["norm-squared"]["theory"] is None
+    told = dict(found.certificate.summary)["replacement"]
+    assert told.endswith(f"(95 %: {replaced.low:.3g} to {replaced.high:.3g}; theory {replaced.theory:.3g})")
+
+
+def noisy(m, n, condition, seed):
+    """Gaussian rows with columns that are correlated, and b that half of the time is noise."""
+    rng = np.random.default_rng(seed)
+    A = rng.standard_normal((m, n)) * np.geomspace(condition**0.5, 1, n) @ np.linalg.qr(rng.standard_normal((n, n)))[0]
+    b = A @ rng.standard_normal(n)
+    return A, b + b.std() * rng.standard_normal(m)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("condition", [1, 10])
+def test_permutations_leave_less_than_draws_by_what_theory_says(condition, seed):
+    found = rnla.nn.descent_study(*noisy(500, 10, condition, seed), steps=10)
+    (replaced, drawn) = found.comparisons
+    assert replaced.low > 2
+    assert drawn.low > 2
+    logs = np.log(found.excess["replacement"][:, -1] / found.excess["permutation"][:, -1])
+    # four standard errors, and what is beyond the first order in steps of a quarter of what is stable
+    assert abs(np.log(replaced.ratio / replaced.theory)) <= 4 * logs.std(ddof=1) / 6**0.5 + 0.25
+
+
+def test_after_long_steps_samplings_are_alike():
+    found = rnla.nn.descent_study(*noisy(2000, 10, 1, 0), steps=10, epochs=3, schedule="constant")
+    assert found.certificate.schedule == "constant"
+    assert found.comparisons[0].theory == pytest.approx(1, abs=0.3)
+    assert found.comparisons[0].low < 1.3
+
+
+def test_the_ratio_of_constant_steps_is_the_one_in_closed_form():
+    curvature, rows, batch = np.array([3.0, 1.0, 0.2]), 40_000, 4
+    problem = Quadratic(rows * curvature, np.eye(3), np.zeros(3), 0.5 * rows, rows)
+    for eta in (1e-4, 1e-3):
+        regime = checked_regime((3, 1), rows, 0, loss="square", learning_rate=eta, momentum=0.0, batch=batch, epochs=60)
+        a = eta * np.append(curvature, 1.0) * rows / batch / 2
+        weights = np.append(curvature, 1.0)  # of noise; the last is that of the bias
+        closed = weights.sum() / (weights * (1 - np.tanh(a) / a)).sum()
+        assert expected_ratio(problem, regime) == pytest.approx(closed, rel=3 * eta)
+    assert closed == pytest.approx(1.2, abs=0.2)
+    assert expected_ratio(problem, checked_regime((3, 1), rows, 0, loss="square", learning_rate=0.4)) is None
+
+
+def test_directions_that_no_step_moves_leave_samplings_alike():
+    regime = checked_regime((2, 1), 800, 0, loss="square", learning_rate=0.1, schedule="cosine", momentum=0.0, batch=8)
+    blind = Quadratic(np.array([800.0, 1e-15]), np.eye(2), np.array([0.0, 1e-6]), 1e-3, 800)
+    assert expected_ratio(blind, regime) == pytest.approx(1, abs=1e-3)
+
+
+def test_samplings_that_leave_rounding_are_alike():
+    A, _ = noisy(300, 4, 1, 0)
+    replaced, drawn = rnla.nn.descent_study(A, A @ np.arange(1.0, 5.0), steps=10).comparisons
+    assert replaced[1:4] == drawn[1:4] == (1.0, 1.0, 1.0)
+
+
+def stored(place, packed=(), **arrays):
+    """Arrays in stores, those of some names in one chunk that is decoded as a whole."""
+    for name, array in arrays.items():
+        options = {"chunks": array.shape} if name in packed else {"compressors": None}
+        zarr.create_array(str(place / name), data=array, **options)
+
+
+def test_a_study_counts_every_byte_of_a_and_b(tmp_path):
+    A, b = noisy(400, 6, 10, 0)
+    stored(tmp_path, A=A, b=b)
+    X, y = (watched(open_column(tmp_path / name), tmp_path / f"log of {name}") for name in "Ab")
+    cost = rnla.nn.descent_study(X, y, steps=10, epochs=2, seeds=2).cost
+    read = A.nbytes * passes_read(tmp_path / "log of A", A.shape)
+    looks = passes_read(tmp_path / "log of b", (400, 1))
+    assert cost.bytes_read == read + b.nbytes * looks
+    assert cost.passes == pytest.approx(cost.bytes_read / (A.nbytes + b.nbytes))
+    assert looks == 4 + 6  # moments, size, product with A, range; runs
+
+
+@pytest.mark.parametrize("packed", [(), ("b",)])
+@pytest.mark.parametrize("options", [{"epochs": 2, "seeds": 2, "batch": 32}, {"standardise": False, "truth": "x"}])
+def test_a_study_reads_what_its_plan_says(tmp_path, packed, options):
+    A, b = noisy(9000, 70, 10, 0)  # a panel of several blocks
+    stored(tmp_path, packed, A=A, b=b, x=np.ones(70))
+    options = options | {"labels": str(tmp_path / "b"), "steps": 10}
+    options = options | ({"truth": str(tmp_path / "x")} if "truth" in options else {})
+    plan = rnla.plan("descent-study", tmp_path / "A", **options)
+    cost = run_job("descent-study", tmp_path / "A", tmp_path / "out", options).attributes["cost"]
+    assert cost["bytes_read"] == plan.bytes_read
+    assert cost["passes"] == pytest.approx(plan.passes)
+    assert cost["peak_bytes"] <= plan.peak_bytes
+
+
+def test_a_column_of_the_matrix_is_decoded_once(tmp_path):
+    A, b = noisy(400, 6, 10, 0)
+    stored(tmp_path, ("A",), A=np.column_stack([A, b]))
+    options = {"label_column": 6, "steps": 10, "epochs": 2, "seeds": 2}
+    plan = rnla.plan("descent-study", tmp_path / "A", **options)
+    cost = run_job("descent-study", tmp_path / "A", tmp_path / "out", options).attributes["cost"]
+    assert cost["bytes_read"] == plan.bytes_read == 8 * 400 * 7 * (1 + 3 + 6)  # the copy of b, sweeps, runs
+
+
+def test_chunks_of_b_that_every_block_decodes_are_counted_as_often(tmp_path):
+    A, b = noisy(5000, 512, 10, 0)  # three blocks in two panels
+    stored(tmp_path, ("b",), b=b)
+    y = watched(open_column(tmp_path / "b"), tmp_path / "log")
+    X = rnla.open(A).metered()
+    quadratic(X, y)
+    decoded = sum(touched_bytes(y.source, read.rows) for read in reads(tmp_path / "log"))
+    assert X.meter.total().bytes_read - A.nbytes == decoded == 8 * 5000 * (1 + 3)
 
 
 BAD = {
@@ -144,6 +256,9 @@ BAD = {
     "a constant b": (lambda: rnla.nn.descent_study(np.eye(9), np.ones(9), batch=2), RequestError, "nothing to descend"),
     "a rate that is no number": (
         lambda: rnla.nn.descent_study(np.eye(9), np.arange(9.0), batch=2, learning_rate="a"), RequestError, "number",
+    ),
+    "an unknown schedule": (
+        lambda: rnla.nn.descent_study(np.eye(9), np.arange(9.0), batch=2, schedule="b"), RequestError, "cosine",
     ),
     "no rate": (
         lambda: rnla.nn.descent_study(np.eye(9), np.arange(9.0), batch=2, learning_rate=-1), RequestError, "positive",
