@@ -6,12 +6,11 @@ import numpy as np
 
 from rnla.arrays import Array
 from rnla.dashboard.epochs import class_name
-from rnla.dashboard.page import Table, html, pair
+from rnla.dashboard.page import Table, beside, html
 from rnla.dashboard.spelling import percent
 
 MOST_CLASSES = 30  # whose table is shown
 WORST = 10  # confusions that are listed
-HALF_PAGE = 54  # characters of a table that has room beside another
 
 
 def class_names(count: int, *, signs: bool) -> list[str]:
@@ -29,12 +28,11 @@ def confused(found: Array, names: list[str], whose: str) -> str:
         (name, *(f"{value:,}" if value else "·" for value in row), percent(row[i] / row.sum()) if row.sum() else "")
         for i, (name, row) in enumerate(zip(names, found, strict=True))
     ]
-    words, grid = (
-        f"<p>{whose}: their classes down, what the network takes them for across.</p>",
-        html(Table(heads, rows)),
+    room = max(len(f"{int(found.max()):,}"), *map(len, names))
+    return (
+        f"<p>{whose}: their classes down, what the network takes them for across.</p>"
+        f"{beside(html(Table(heads, rows, texts=(0,), even=room)), f'<div>{often}</div>')}"
     )
-    wide = len(names) * (len(f"{int(found.max()):,}") + 2) > HALF_PAGE
-    return words + (grid + often if wide else pair(grid, f"<div>{often}</div>"))
 
 
 def worst(found: Array, names: list[str]) -> str:

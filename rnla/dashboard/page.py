@@ -32,6 +32,7 @@ p { margin: .5rem 0; max-width: 50rem; } .sub, figcaption, caption { color: var(
 .tile span { color: var(--soft); font-size: .85rem; display: block; line-height: 1.35; }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(27rem, 100%), 1fr)); gap: 1.2rem; }
 .pair > * { min-width: 0; }
+.beside { display: flex; flex-wrap: wrap; gap: 0 2.4rem; } .beside > * { min-width: 0; max-width: 100%; }
 figure { margin: 1rem 0 0; } figcaption { font-size: .88rem; line-height: 1.45; margin-top: .3rem; max-width: 50rem; }
 h3 { font-size: .95rem; margin: .6rem 0 .2rem; font-weight: 600; }
 svg { display: block; width: 100%; height: auto;
@@ -61,6 +62,7 @@ table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabul
 th, td { padding: .22rem .8rem .22rem 0; text-align: right; vertical-align: top; }
 th { font-weight: 600; border-bottom: 1px solid var(--rule); } td { border-bottom: 1px solid var(--grid); }
 .left th, .left td, th[scope=row], th.text, td.text { text-align: left; }
+.even th, .even td { min-width: calc(var(--room) + .8rem); }
 td { white-space: nowrap; } .left td { overflow-wrap: anywhere; white-space: normal; }
 tbody th { font-weight: 400; border-bottom-color: var(--grid); }
 .left tbody th { color: var(--soft); white-space: nowrap; } caption { text-align: left; font-size: .88rem; }
@@ -90,6 +92,7 @@ class Table:
     rows: Sequence[Sequence[str]]
     left: bool = False  # all columns to the left: words rather than numbers
     texts: tuple[int, ...] = ()  # columns of words among numbers
+    even: int = 0  # characters that every column has room for at least
 
 
 Tile = tuple[str, str, str]  # a large number: name, value, remark
@@ -106,7 +109,7 @@ def html(table: Table) -> str:
         for row in table.rows
     )
     head = f"<thead><tr>{head}</tr></thead>" if head else ""
-    kind = ' class="left"' if table.left else ""
+    kind = ' class="left"' if table.left else f' class="even" style="--room: {table.even}ch"' if table.even else ""
     return f'<div class="wide" tabindex="0"><table{kind}>{head}<tbody>{body}</tbody></table></div>'
 
 
@@ -142,9 +145,14 @@ def pair(*figures: str) -> str:
     return f'<div class="pair">{"".join(figures)}</div>'
 
 
+def beside(*parts: str) -> str:
+    """Parts of their own widths in one line, or one under the other where that has no room."""
+    return f'<div class="beside">{"".join(parts)}</div>'
+
+
 def long(value: str) -> str:
     """Smaller letters for a value that would not fit its tile, as an attribute."""
-    return ' class="long"' if len(value) > 9 else ""
+    return ' class="long"' if len(value) > 7 else ""
 
 
 def tiles(entries: Iterable[Tile]) -> str:

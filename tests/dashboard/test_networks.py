@@ -9,6 +9,7 @@ import zarr
 import rnla
 from rnla.dashboard.confusion import confused
 from rnla.dashboard.descent import ended
+from rnla.dashboard.page import STYLE
 from rnla.dashboard.reading import shown
 from rnla.jobs.running import run_job
 from tests.dashboard.test_bases import percent, told
@@ -143,10 +144,20 @@ def test_predictions_have_a_page_of_their_own(room, data):
     assert page.count('class="bar c1"') == 3
 
 
-def test_a_confusion_that_has_no_room_beside_another_table_has_the_width_of_the_page():
+def test_a_confusion_has_the_width_that_it_needs_and_columns_of_one_width():
     names = [str(i) for i in range(10)]
-    for count, beside in ((100, True), (1000, False)):
-        assert ('<div class="pair">' in confused(np.full((10, 10), count), names, "Rows")) == beside
+    for count, room in ((100, 3), (1000, 5)):  # 1,000
+        page = confused(np.diag(np.full(10, count)), names, "Rows")
+        assert page.index('<div class="beside">') < page.index(f'<table class="even" style="--room: {room}ch">')
+    assert ".beside { display: flex; flex-wrap: wrap;" in STYLE
+    assert "min-width: calc(var(--room)" in STYLE
+
+
+def test_amounts_with_their_units_stand_in_one_line_of_a_tile(room):
+    page = page_of(room, "early")[3]
+    sizes = re.findall(r'<b( class="long")?>([\d.]+ MB)</b>', page)
+    assert all(small for small, size in sizes if len(size) > 7)
+    assert sizes
 
 
 def test_predictions_without_targets_say_so(room):
