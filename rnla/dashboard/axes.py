@@ -13,10 +13,13 @@ from typing import Any
 import numpy as np
 
 from rnla.arrays import Array
-from rnla.dashboard.spelling import MINUS, number, power
+from rnla.dashboard.spelling import MINUS, TIMES, number, power
 
 Tick = tuple[float, str]
 LETTER = 6.6  # width of a character of tick text
+DIGITS = ((1,), (1, 3), (1, 2, 5), (1, 2, 3, 5, 7))  # of ticks between powers of ten, fewest first
+FEWEST, MOST = 4, 9  # ticks of a logarithmic axis
+SMALLEST, LARGEST = -3, 5  # powers of ten that are spelt out
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,11 @@ class Axis:
         if self.log:
             given, low, high = np.log10(np.maximum(given, low)), math.log10(low), math.log10(high)
         return np.clip((given - low) / (high - low), 0, 1)
+
+    @property
+    def title(self) -> str:
+        """The label, which says where the axis is not linear."""
+        return f"{self.label}, logarithmic" if self.log else self.label
 
     @property
     def ticks(self) -> list[Tick]:
@@ -92,19 +100,21 @@ def round_ticks(low: float, high: float, most: int = 6) -> list[Tick]:
 
 
 def decades(low: float, high: float) -> list[Tick]:
-    """Ticks at powers of ten; between them too where there are few."""
-    first, last = math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9)
-    if last - first < 1:
-        return few_decades(low, high)
-    step = max(1, math.ceil((last - first) / 8))
-    return [(10.0**e, power(e) if not -2 <= e <= 5 else number(10.0**e, 1)) for e in range(first, last + 1, step)]
-
-
-def few_decades(low: float, high: float) -> list[Tick]:
-    """Ticks at 1, 2 and 5 times powers of ten, or at round steps when the span is narrower still."""
+    """Ticks at powers of ten; where these are few at 3 times them too, or at more, or at round steps in the end."""
     below, above = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    inside = [f * 10.0**e for e in range(below, above + 1) for f in (1, 2, 5) if low <= f * 10.0**e <= high]
-    return [(v, number(v, 1)) for v in inside] if len(inside) >= 3 else round_ticks(low, high, 4)
+    for digits in DIGITS:
+        powers = range(below, above + 1)
+        inside = [(d, e) for e in powers for d in digits if low * (1 - 1e-9) <= d * 10.0**e <= high * (1 + 1e-9)]
+        if len(inside) >= FEWEST:
+            return spelt_powers(inside[:: math.ceil(len(inside) / MOST)])
+    return round_ticks(low, high, 8)
+
+
+def spelt_powers(values: list[tuple[int, int]]) -> list[Tick]:
+    """Ticks at d times 10 to the e, all spelt in one way: 0.03 and 0.1, or 3 x 10⁻⁴ and 10⁻³."""
+    if all(SMALLEST <= e <= LARGEST for _, e in values):
+        return [(d * 10.0**e, number(d * 10.0**e, 1)) for d, e in values]
+    return [(d * 10.0**e, power(e) if d == 1 else f"{d}{TIMES}{power(e)}") for d, e in values]
 
 
 @dataclass(frozen=True)
@@ -165,7 +175,7 @@ class Frame:
         ]
         return (
             f'<rect class="frame" x="{left:.1f}" y="{top}" width="{width:.1f}" height="{height:.1f}"/>{"".join(texts)}'
-            f'<text class="label mid" x="{left + width / 2:.1f}" y="{floor + 35:.1f}">{escape(self.x.label)}</text>'
+            f'<text class="label mid" x="{left + width / 2:.1f}" y="{floor + 35:.1f}">{escape(self.x.title)}</text>'
             f'<text class="label mid" transform="translate(13 {top + height / 2:.1f}) rotate(-90)">'
-            f"{escape(self.y.label)}</text>"
+            f"{escape(self.y.title)}</text>"
         )

@@ -71,6 +71,18 @@ def test_ticks_lie_on_the_axis_are_few_and_differ(axis):
     assert all(axis.low - room <= value <= axis.high + room for value in values)
 
 
+@pytest.mark.parametrize("low", [0.06, 0.0031, 0.21, 1.0, 4.4e-4, 3e-9])
+@pytest.mark.parametrize("factor", [1.3, 2.5, 7.5, 12, 80, 900, 1e5, 1e12])
+def test_ticks_of_a_logarithmic_axis_leave_no_part_of_it_without_and_are_spelt_in_one_way(low, factor):
+    axis = logarithmic("x", [low, factor * low])
+    ticks = axis.ticks
+    at = axis.fractions([value for value, _ in ticks])
+    assert len(ticks) >= 3
+    assert np.diff(np.concatenate([[0], at, [1]])).max() < 0.42
+    assert len({any(sign in text for sign in "⁻⁰¹²³⁴⁵⁶⁷⁸⁹") for _, text in ticks}) == 1
+    assert axis.title == "x, logarithmic"
+
+
 def test_values_fall_where_the_axis_says():
     np.testing.assert_allclose(Axis("x", 1, 100, log=True).fractions([1, 10, 100, 0]), [0, 0.5, 1, 0])
     frame = Frame(Axis("x", 0, 1), Axis("y", 0, 1))
