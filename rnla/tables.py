@@ -1,4 +1,4 @@
-"""Names and values as text lines or as a small HTML table, for prompts and notebooks."""
+"""Names, values and counts as text, or as a small HTML table, for prompts and notebooks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from collections.abc import Iterable
 from html import escape
 
 Rows = Iterable[tuple[str, str]]
+
+
+def counted(count: int, noun: str) -> str:
+    """1 mode, 2,000 modes."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def text_table(rows: Rows, width: int) -> str:

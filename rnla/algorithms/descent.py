@@ -35,6 +35,7 @@ from rnla.sweeps.products import GramMatrix, Left
 from rnla.sweeps.settling import settled
 from rnla.sweeps.source import Source, touched_bytes
 from rnla.sweeps.spans import BLOCK_BYTES
+from rnla.tables import html_table
 
 METHODS = ("gradient", "accelerated", "heavy ball")
 MOST_COLUMNS = 4096  # whose G is formed
@@ -158,6 +159,26 @@ class Path(NamedTuple):
     theory: float  # 1 - the factor that theory gives for large numbers of steps
     stopped: int | None  # first step at which the residual is at most `noise`; None: not, or no noise was given
     x: Array  # (n,) where it stopped, or ended
+
+    @property
+    def summary(self) -> list[tuple[str, str]]:
+        """Names and values, as they are printed."""
+        rate = "no rate is seen yet" if math.isnan(self.rate) else f"{self.rate:.4g} of the error a step"
+        lines = [("method", f"{self.method}, {self.steps[-1]:,} steps"), ("rate", f"{rate}; theory {self.theory:.4g}")]
+        lines.append(("error", f"|x - x*| is {self.errors[-1]:.4g} |x*| at the end"))
+        if self.true_errors is not None:
+            best = int(np.argmin(self.true_errors))
+            ends = f"{self.true_errors[best]:.4g} at step {self.steps[best]:,}, {self.true_errors[-1]:.4g} at the end"
+            lines.append(("from the truth", f"least {ends}"))
+        stop = [] if self.stopped is None else [("stopped", f"at step {self.stopped:,}, where x is")]
+        return [*lines, *stop, ("x", f"{self.x.size:,} numbers")]
+
+    def __repr__(self) -> str:
+        (_, run), *rest = self.summary
+        return f"Path({'; '.join([run, *(f'{name} {value}' for name, value in rest)])})"
+
+    def _repr_html_(self) -> str:
+        return html_table("Descent", self.summary)
 
 
 def path(problem: Quadratic, method: str, steps: int, *, truth: Any = None, noise: float | None = None) -> Path:

@@ -21,6 +21,7 @@ from rnla.sweeps.matrix import Matrix
 from rnla.sweeps.products import Multiplied
 from rnla.sweeps.source import Tall, Workspace
 from rnla.sweeps.sparse import Sparse
+from rnla.tables import html_table
 
 ACTIVATIONS = ("relu",)
 ROWS = 4096  # of an array that are evaluated at once
@@ -72,6 +73,11 @@ class Network:
         """Weights (inputs, outputs) and biases (outputs,) of each affine map, V -> V W + b; views of `parameters`."""
         return layers(self.parameters, self.widths)
 
+    @property
+    def spelt(self) -> str:
+        """Its widths in words: 784 - 128 - 10."""
+        return " - ".join(map(str, self.widths))
+
     def with_parameters(self, parameters: Array) -> Network:
         """The same network with other parameters."""
         return Network(self.widths, self.activation, dtype=self.dtype, seed=self.seed, parameters=parameters)
@@ -112,7 +118,11 @@ class Network:
         raise lost(row, self.dtype)
 
     def __repr__(self) -> str:
-        return f"Network({' - '.join(map(str, self.widths))}, {self.parameters.size:,} parameters, {self.dtype})"
+        return f"Network({self.spelt}, {self.parameters.size:,} parameters, {self.dtype})"
+
+    def _repr_html_(self) -> str:
+        parameters = f"{self.parameters.size:,} of {self.dtype}, {spelt_bytes(self.parameters.nbytes)}"
+        return html_table("Network", [("widths", self.spelt), ("parameters", parameters)])
 
 
 def lost(row: int, dtype: DType) -> OverflowedError:

@@ -27,6 +27,7 @@ from rnla.kernels.affine import Affine, entering, following
 from rnla.kernels.blas import single_blas_thread
 from rnla.kernels.intervals import Intervals
 from rnla.kernels.polygons import Tiling
+from rnla.tables import counted, html_table
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def subdivided(view: Seen, low: Array, high: Array, axes: Array) -> Subdivision:
     return Subdivision(tiling, active, functions)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Pieces:
     """The activation regions of a network in a box, and F on each; made by `pieces`."""
 
@@ -128,6 +129,13 @@ class Pieces:
     def linear(self) -> int:
         """Linear pieces: regions that share an edge and have the same affine map are one."""
         return int(self.piece.max()) + 1
+
+    def __repr__(self) -> str:
+        return f"Pieces({counted(self.count, 'activation region')}, {counted(self.linear, 'linear piece')})"
+
+    def _repr_html_(self) -> str:
+        rows = [("activation regions", f"{self.count:,}"), ("linear pieces", f"{self.linear:,}")]
+        return html_table("Pieces in a box", rows)
 
 
 def count_regions(network: Network | Trained, box: Sequence[tuple[float, float]]) -> int:
@@ -213,7 +221,7 @@ def pieces(network: Network | Trained, box: Sequence[tuple[float, float]]) -> Pi
     return Pieces(corners, found.active, gradients, offsets, found.pieces, pairs, edges, found.bends)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class OnLine:
     """The pieces of a network along a segment."""
 
@@ -225,6 +233,14 @@ class OnLine:
     def linear(self) -> int:
         """Linear pieces of F along the segment."""
         return int(self.bends.sum()) + 1
+
+    def __repr__(self) -> str:
+        return f"OnLine({counted(self.count, 'activation interval')}, {counted(self.linear, 'linear piece')})"
+
+    def _repr_html_(self) -> str:
+        few = ", ".join(f"{t:.6g}" for t in self.breakpoints[:5]) + ", ..." * (self.count > 6)
+        rows = [("activation intervals", f"{self.count:,}"), ("linear pieces", f"{self.linear:,}")]
+        return html_table("Pieces along a segment", [*rows, ("breakpoints", few or "none")])
 
 
 def count_on_line(network: Network | Trained, start: Any, stop: Any) -> OnLine:

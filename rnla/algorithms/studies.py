@@ -37,7 +37,7 @@ from rnla.kernels.layers import layers
 from rnla.sweeps.matrix import Matrix
 from rnla.sweeps.orders import Order
 from rnla.sweeps.source import Workspace
-from rnla.tables import Certified
+from rnla.tables import Certified, counted, html_table
 
 LEVEL = 0.95
 PIECES = 256  # of an epoch, in each of which theory takes one step size
@@ -54,7 +54,7 @@ class Comparison(NamedTuple):
     theory: float | None = None  # the ratio that theory gives for what rows leave; None: it gives none
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Study:
     """What was seen of descent on one problem; without `excess` where columns were not standardised."""
 
@@ -72,6 +72,18 @@ class Study:
     def certificate(self) -> StudyCertificate:
         """Rates and comparisons."""
         return StudyCertificate.of(self)
+
+    def __repr__(self) -> str:
+        ways = ", ".join(p.method for p in self.paths)
+        runs = "no samplings"
+        if self.excess:
+            seeds, looks = next(iter(self.excess.values())).shape
+            runs = f"{len(self.excess)} samplings over {counted(seeds, 'seed')} of {counted(looks - 1, 'epoch')}"
+        return f"Study(condition {self.condition:.4g} of A^T A: {ways}; {runs})"
+
+    def _repr_html_(self) -> str:
+        made = [] if self.cost is None else [("made by", self.cost.told)]
+        return html_table("Study of descent", [*self.certificate.summary, *made])
 
 
 @dataclass(frozen=True, repr=False)

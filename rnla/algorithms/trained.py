@@ -12,7 +12,7 @@ from rnla.algorithms.results import Cost
 from rnla.algorithms.training import COLUMNS
 from rnla.arrays import Array
 from rnla.sweeps.matrix import Matrix
-from rnla.tables import Certified
+from rnla.tables import Certified, counted, html_table
 
 
 @dataclass(frozen=True, repr=False)
@@ -52,7 +52,7 @@ class TrainingCertificate(Certified):
             lines.append((f"{self.held_out:,} held out, epoch {self.stopped_at}", f"{self.validation_loss:.6g}{right}"))
         early = ", stopped early" if self.stopped_early else ""
         lines.append(("epochs", f"{self.epochs}{early}; parameters of epoch {self.stopped_at}"))
-        lines.append(("steps", f"{self.steps:,} in {self.rounds:,} rounds"))
+        lines.append(("steps", f"{self.steps:,} in {counted(self.rounds, 'round')}"))
         told = [("diverged", self.diverged)] if self.diverged else []
         return [*lines, *told, ("status", self.status)]
 
@@ -120,6 +120,11 @@ class Trained:
             f"Trained({self.network!r}: loss {loss}{held}{right} in epoch {self.stopped_at} of {proof.epochs}, "
             f"which was kept, {self.cost.told})"
         )
+
+    def _repr_html_(self) -> str:
+        net = self.network
+        shape = ("network", f"{net.spelt}, {net.parameters.size:,} parameters, {net.dtype}")
+        return html_table("Trained network", [shape, *self.certificate.summary, ("made by", self.cost.told)])
 
 
 def history_of(rows: Array) -> dict[str, Array]:

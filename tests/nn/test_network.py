@@ -99,3 +99,30 @@ def test_float64_holds_what_float32_does_not():
 def test_complex_columns_are_refused_in_prediction_too():
     with pytest.raises(RequestError, match="imaginary parts"):
         rnla.nn.predict(Network(WIDTHS), rows() + 1j)
+
+
+def test_what_notebooks_and_prompts_show_is_a_few_words_and_no_arrays():
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((300, 4))
+    b = A @ [1, 2, 3, 4] + rng.standard_normal(300)
+    net = Network((4, 6, 2), seed=3)
+    plane = Network((2, 6, 1), seed=3)
+    shown = {
+        "Network": net,
+        "Trained": rnla.nn.train(net, A, (b > 0).astype(int), epochs=1),
+        "Study": rnla.nn.descent_study(A, b, steps=50, epochs=1, seeds=2),
+        "Path": rnla.nn.descend(A, b, steps=50, truth=[1, 2, 3, 4], noise=0.3),
+        "OnLine": rnla.nn.count_on_line(plane, [-1, 0], [1, 1]),
+        "Pieces": rnla.nn.pieces(plane, [(-1, 1), (-1, 1)]),
+    }
+    for name, found in shown.items():
+        told = repr(found)
+        assert told.startswith(f"{name}(")
+        assert "array" not in told
+        assert "\n" not in told
+        assert len(told) < 300
+        assert found._repr_html_().startswith("<table><caption>")
+    assert "after 1 epoch, " in repr(shown["Trained"])
+    assert f"<td>{shown['OnLine'].count}</td>" in shown["OnLine"]._repr_html_()
+    assert f"least {shown['Path'].true_errors.min():.4g}" in repr(shown["Path"])
+    assert "3 samplings over 2 seeds of 1 epoch)" in repr(shown["Study"])
