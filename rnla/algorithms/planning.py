@@ -18,7 +18,7 @@ from rnla.sweeps.settling import extra_reads
 from rnla.sweeps.source import swept_as_it_is
 from rnla.sweeps.spans import BLOCK_BYTES
 from rnla.sweeps.sparse import DENSE_BYTES
-from rnla.tables import html_table, text_table
+from rnla.tables import counted, html_table, text_table
 
 Method = Literal["auto", "krylov", "subspace", "gram", "merge"]
 GRAM_COLUMNS = 1024  # up to this side the whole of A^H A is formed
@@ -65,18 +65,23 @@ class Plan:
 
     @property
     def summary(self) -> list[tuple[str, str]]:
-        """Names and values, as they are printed."""
+        """Names and values, as they are printed; training speaks of rounds and blocks, not of sweeps and panels."""
+        training, spent = self.pipeline == "train", f"{self.passes:.4g}"
+        along = ("swept along", "columns of the store" if self.transposed else "rows of the store")
+        sweeps, rounds = counted(self.sweeps, "sweep"), counted(self.sweeps, "round")
+        each = "a round" if training else f"a sweep, {counted(self.spans, 'span')}"
+        threads = counted(self.threads, "thread")
         return [
             ("pipeline", self.pipeline),
             ("matrix", f"{self.shape[0]:,} x {self.shape[1]:,} {self.dtype}, multiplied in {self.precision}"),
             ("method", f"{self.method}: {self.why}"),
-            ("swept along", "columns of the store" if self.transposed else "rows of the store"),
-            ("passes", f"{self.passes:.4g} ({self.sweeps} sweeps)"),
+            *([] if training else [along]),
+            ("passes", f"{spent}, and {rounds} of steps at most" if training else f"{spent} ({sweeps})"),
             ("bytes read", spelt_bytes(self.bytes_read)),
             ("flops", f"{self.flops:.3g}"),
-            ("tasks", f"{self.tasks:,} ({self.tasks_per_sweep:,} a sweep, {self.spans:,} spans)"),
-            ("panel", f"{self.panel_rows:,} rows, {spelt_bytes(self.panel_bytes)}"),
-            ("peak memory", f"{spelt_bytes(self.peak_bytes)} in each worker process of {self.threads} threads"),
+            ("tasks", f"{self.tasks:,} ({self.tasks_per_sweep:,} {each})"),
+            ("block" if training else "panel", f"{self.panel_rows:,} rows, {spelt_bytes(self.panel_bytes)}"),
+            ("peak memory", f"{spelt_bytes(self.peak_bytes)} in each worker process of {threads}"),
             ("output", f"{spelt_bytes(self.output_bytes)}, and {spelt_bytes(self.scratch_bytes)} while it runs"),
             *(("note", note) for note in self.notes),
         ]

@@ -12,7 +12,7 @@ from rnla.algorithms.descent import METHODS, beside_bytes, looks_of
 from rnla.algorithms.forecasts import MARGIN_BYTES, Machine, sweep_bytes
 from rnla.algorithms.network import ROWS, Network, seen_by
 from rnla.algorithms.planning import Plan
-from rnla.algorithms.regime import FLOPS, SAMPLINGS, Regime, step_seconds
+from rnla.algorithms.regime import FLOPS, SAMPLINGS, Regime, default_steps, step_seconds
 from rnla.algorithms.samples import row_bytes, stored_bytes
 from rnla.algorithms.targets import STRIP_ENTRIES, look_bytes
 from rnla.algorithms.training import COLUMNS, EVALUATED_ROWS
@@ -24,9 +24,10 @@ from rnla.sweeps.minibatches import READERS
 from rnla.sweeps.orders import Order
 from rnla.sweeps.source import Source, holds_sparse, touched_bytes
 from rnla.sweeps.spans import BLOCK_BYTES
+from rnla.tables import counted
 
 SCHEDULING = (0.03, 0.08)  # seconds of a task's round trip through Dask's scheduler
-MOSTLY = 0.9  # share of the time that is nearly all
+MUCH, MOSTLY = 0.5, 0.9  # shares of the time: worth a word, and nearly all
 SQUARES = 5  # n x n matrices of a study: A^T A, its eigenvectors, and the room that LAPACK takes for them
 CURVES = 4  # of each method: steps, errors, residuals, errors against the truth
 DESCRIBED_BYTES = 1300  # of an array of a result: its metadata, and their copy in those of the group
@@ -88,7 +89,7 @@ def plan_training(
     return Plan(
         pipeline="train",
         method=f"{regime.rule.optimizer}, {batches}",
-        why=pace(rounds, math.ceil(steps / rounds), regime, widths),
+        why=pace(rounds, math.ceil(steps / rounds), samples, regime, widths),
         transposed=False,
         shape=A.shape,
         dtype=str(A.source.dtype),
@@ -114,16 +115,19 @@ def plan_training(
     )  # fmt: skip
 
 
-def pace(rounds: int, steps: int, regime: Regime, widths: tuple[int, ...]) -> str:
+def pace(rounds: int, steps: int, samples: int, regime: Regime, widths: tuple[int, ...]) -> str:
     """Rounds of an epoch and their steps, and the share of the time that a cluster's scheduler takes."""
     work = steps * step_seconds(widths, regime.batch)
     low, high = (cost / (cost + work) for cost in SCHEDULING)
     share = f"about {low:.0%}" if f"{low:.0%}" == f"{high:.0%}" else f"about {low:.0%} to {high:.0%}"
-    cure = ": take more local steps" if low > MOSTLY and rounds > 1 else ""
+    ours = regime.local_steps >= default_steps(widths, samples, regime.batch, regime.replicas)
+    cure = "" if low < MUCH else (
+        ": the data is small, and one process without a cluster is faster" if ours else ": take more local steps"
+    )  # fmt: skip
     averages = " and an average of the replicas" * (regime.replicas > 1)
     return (
-        f"{rounds:,} round{'s' * (rounds != 1)} an epoch, of {steps:,} step{'s' * (steps != 1)}, each with a checkpoint"
-        f"{averages}; on a cluster {'nearly all' if low > MOSTLY else share} of the time goes into scheduling{cure}"
+        f"{counted(rounds, 'round')} an epoch, of {counted(steps, 'step')}, each with a checkpoint{averages}; "
+        f"on a cluster {'nearly all' if low > MOSTLY else share} of the time goes into scheduling{cure}"
     )
 
 
@@ -177,7 +181,7 @@ def notes(order: Order, regime: Regime, copied: object) -> tuple[str, ...]:
         )
     else:
         whose = " in each replica's part of the data" if order.lanes > 1 else ""
-        found.append(f"{order.buffers:,} buffers of {order.buffer_rows:,} rows an epoch{whose}")
+        found.append(f"{counted(order.buffers, 'buffer')} of {order.buffer_rows:,} rows an epoch{whose}")
         if regime.gradients:
             found.append("with one step a round each worker of a cluster reads all buffers: take local_steps above 1")
     if regime.patience is not None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rnla.cli.networks import prediction_shortly, told_prediction, told_study, told_training, training_shortly
-from rnla.cli.output import counted
+from rnla.tables import counted
 
 Rows = list[tuple[str, str]]
 

@@ -12,7 +12,6 @@ import click
 from rnla.cli.clusters import Machines, opened
 from rnla.cli.door import TOLERANCE_NOT_MET, debug_option, json_option
 from rnla.cli.jobfile import is_job_file, job_file
-from rnla.cli.networks import told_plan
 from rnla.cli.options import given_options, pipeline_options, size
 from rnla.cli.output import print_json, print_rows, singular
 from rnla.errors import ConfigError, DoesNotFitError, OutputError, RequestError
@@ -173,7 +172,7 @@ def _plan(pipeline: Any, parameters: dict[str, Any]) -> None:
     if parameters["as_json"]:
         print_json(promised.as_dict() | {"limit_bytes": found.limit_bytes, "workers": found.workers, "fits": fits})
     else:
-        print_rows(told_plan(promised))
+        print_rows(promised.summary)
     if not fits:
         _refuse(pipeline, promised, found)
 

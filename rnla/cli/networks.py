@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from rnla.cli.output import counted, singular
+from rnla.tables import counted
 
 if TYPE_CHECKING:
-    from rnla.algorithms.planning import Plan
     from rnla.dashboard.epochs import Baseline, Epoch
 
 Rows = list[tuple[str, str]]
@@ -22,22 +21,6 @@ def small_arrays(path: Any) -> dict[str, Any]:
     import zarr
 
     return {name: zarr.open_array(str(Path(path, name)), mode="r")[...] for name in SMALL if Path(path, name).is_dir()}
-
-
-def told_plan(plan: Plan) -> Rows:
-    """A plan as it is printed: what sweeps and panels are to other jobs are rounds and blocks to training."""
-    if plan.pipeline != "train":
-        return [(name, singular(value)) for name, value in plan.summary]
-    from rnla.arrays import spelt_bytes
-
-    words = {
-        "passes": f"{plan.passes:.4g}, and {counted(plan.sweeps, 'round')} of steps at most",
-        "tasks": f"{plan.tasks:,} ({plan.tasks_per_sweep:,} a round)",
-        "panel": f"{plan.panel_rows:,} rows, {spelt_bytes(plan.panel_bytes)}",
-    }
-    names = {"panel": "block"}
-    rows = [(names.get(name, name), singular(words.get(name, value))) for name, value in plan.summary]
-    return [row for row in rows if row[0] != "swept along"]
 
 
 def told_training(record: Mapping[str, Any], arrays: Mapping[str, Any]) -> Rows:

@@ -66,8 +66,3 @@ def print_rows(rows: Rows, title: str = "", *, stderr: bool = False) -> None:
 def singular(text: str) -> str:
     """The text with '1 spans' as '1 span', '1 passes' as '1 pass'."""
     return re.sub(r"(?<![\d,.])1 (span|sweep|task|thread|pass(?=e))e?s\b", r"1 \1", text)
-
-
-def counted(number: int, noun: str) -> str:
-    """'1 chunk', '2,000 chunks'."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -9,7 +9,8 @@ import click
 
 from rnla.cli.certificates import told_certificate
 from rnla.cli.door import debug_option, json_option
-from rnla.cli.output import console, counted, print_json, print_rows, singular
+from rnla.cli.output import console, print_json, print_rows, singular
+from rnla.tables import counted
 
 if TYPE_CHECKING:
     from rnla.cli.listings import Listing

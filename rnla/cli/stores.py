@@ -10,8 +10,9 @@ import click
 
 from rnla.cli.door import debug_option, json_option
 from rnla.cli.options import size
-from rnla.cli.output import counted, print_json, print_rows
+from rnla.cli.output import print_json, print_rows
 from rnla.errors import IntegrityError
+from rnla.tables import counted
 
 if TYPE_CHECKING:
     from rnla.store.manifest import Verification

@@ -14,7 +14,8 @@ from rnla.dashboard.axes import Axis, counting
 from rnla.dashboard.curves import Curve
 from rnla.dashboard.page import BLANK, Section, Table, figure, folded, html, pair
 from rnla.dashboard.reading import Content, Shown, content, names
-from rnla.dashboard.spelling import TIMES, counted, known, number, percent
+from rnla.dashboard.spelling import TIMES, known, number, percent
+from rnla.tables import counted
 
 SPACE = "\N{NO-BREAK SPACE}"
 HEADINGS = ("Error against rank", "Two bases side by side", "Three bases side by side")  # for so many, from one

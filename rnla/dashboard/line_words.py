@@ -9,8 +9,9 @@ from rnla.dashboard.account import Account
 from rnla.dashboard.bases import SPACE, Bases, bases_of, sections
 from rnla.dashboard.page import Tile
 from rnla.dashboard.reading import Shown
-from rnla.dashboard.spelling import UNKNOWN, counted, known, number, percent, probability
+from rnla.dashboard.spelling import UNKNOWN, known, number, percent, probability
 from rnla.dashboard.words import matrix, odds, relative_floor, store_name
+from rnla.tables import counted
 
 CUR_MEANING = """
 <p><b>C, M and R.</b> C holds columns and R rows of the matrix itself, exactly as it stores them; M is the small matrix

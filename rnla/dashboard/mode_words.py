@@ -6,8 +6,9 @@ from rnla.dashboard.account import Account
 from rnla.dashboard.modes import Modes, modes_of, sections
 from rnla.dashboard.page import Tile
 from rnla.dashboard.reading import Shown
-from rnla.dashboard.spelling import captured, counted, number, percent, probability
+from rnla.dashboard.spelling import captured, number, percent, probability
 from rnla.dashboard.words import by_method, matrix, odds, relative_floor, store_name
+from rnla.tables import counted
 
 MEANING = """
 <p><b>Errors of the approximation.</b> The factors satisfy U<sup>H</sup>A = diag(s)V<sup>H</sup>, so the Frobenius

@@ -10,7 +10,8 @@ from rnla.arrays import Array
 from rnla.dashboard import plots
 from rnla.dashboard.page import Section, Table, figure, folded, pair
 from rnla.dashboard.reading import Profile, Shown, side
-from rnla.dashboard.spelling import SIGMA, counted, known, number, percent
+from rnla.dashboard.spelling import SIGMA, known, number, percent
+from rnla.tables import counted
 
 UNITS = "data units"
 

@@ -8,8 +8,9 @@ from rnla.dashboard import curves
 from rnla.dashboard.account import Account
 from rnla.dashboard.page import Section, Table, Tile, figure, folded, html, pair
 from rnla.dashboard.reading import Shown, names
-from rnla.dashboard.spelling import counted, known, number, percent
+from rnla.dashboard.spelling import known, number, percent
 from rnla.dashboard.words import matrix, store_name
+from rnla.tables import counted
 
 MOST = 500  # pairs in the table
 BINS = 40

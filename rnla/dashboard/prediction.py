@@ -15,8 +15,9 @@ from rnla.dashboard.confusion import class_names, confused
 from rnla.dashboard.epochs import UNITS
 from rnla.dashboard.page import Section, Table, Tile, figure, folded, html, pair
 from rnla.dashboard.reading import Shown, names, strips_of
-from rnla.dashboard.spelling import counted, known, number, percent
+from rnla.dashboard.spelling import known, number, percent
 from rnla.dashboard.words import matrix, store_name
+from rnla.tables import counted
 
 BARS = 20  # classes that are drawn
 DRAWN = 4  # outputs that are drawn

@@ -16,8 +16,9 @@ from rnla.dashboard.curves import Curve, curve_marks
 from rnla.dashboard.page import Section, Table, Tile, figure, folded, html, pair
 from rnla.dashboard.plots import level
 from rnla.dashboard.reading import Shown
-from rnla.dashboard.spelling import TIMES, UNKNOWN, counted, known, number, percent
+from rnla.dashboard.spelling import TIMES, UNKNOWN, known, number, percent
 from rnla.dashboard.words import matrix, store_name
+from rnla.tables import counted
 
 LISTED = 200  # draws in the table
 TOLERANCES = (0.1, 0.05, 0.02, 0.01, 0.001)

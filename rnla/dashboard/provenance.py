@@ -9,7 +9,8 @@ from typing import Any
 from rnla.arrays import spelt_bytes
 from rnla.dashboard.page import Table, html, pair
 from rnla.dashboard.reading import Shown
-from rnla.dashboard.spelling import counted, duration, known, number, times
+from rnla.dashboard.spelling import duration, known, number, times
+from rnla.tables import counted
 
 
 def costs(shown: Shown) -> str:

@@ -78,8 +78,3 @@ def duration(seconds: Any) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, left = divmod(minutes, 60)
     return f"{hours} h {left} min" if hours else f"{minutes} min {rest} s"
-
-
-def counted(count: int, noun: str) -> str:
-    """1 mode, 50 modes."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

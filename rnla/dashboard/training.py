@@ -15,8 +15,9 @@ from rnla.dashboard.curves import Curve
 from rnla.dashboard.epochs import Epoch, Epochs, epochs_of
 from rnla.dashboard.page import Section, Table, Tile, figure, folded, html, pair
 from rnla.dashboard.reading import Shown
-from rnla.dashboard.spelling import TIMES, counted, number, percent
+from rnla.dashboard.spelling import TIMES, number, percent
 from rnla.dashboard.words import matrix, store_name
+from rnla.tables import counted
 
 MEANING = """
 <p><b>Loss.</b> The mean over the samples of an epoch, each before the step that it belongs to: it is that of a network

@@ -9,7 +9,8 @@ from rnla.arrays import spelt_bytes
 from rnla.dashboard.account import Account
 from rnla.dashboard.page import Tile, tiles
 from rnla.dashboard.reading import Shown
-from rnla.dashboard.spelling import TIMES, counted, duration, known, probability, times
+from rnla.dashboard.spelling import TIMES, duration, known, probability, times
+from rnla.tables import counted
 
 
 def store_name(shown: Shown) -> str:

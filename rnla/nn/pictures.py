@@ -16,9 +16,10 @@ from rnla.algorithms.regions import Pieces, pieces, seen
 from rnla.algorithms.trained import Trained
 from rnla.arrays import Array
 from rnla.dashboard.page import document, figure
-from rnla.dashboard.spelling import counted, number
+from rnla.dashboard.spelling import number
 from rnla.dashboard.tilings import Tiles, standalone, steepest, tiles_svg
 from rnla.errors import OutputError, RequestError
+from rnla.tables import counted
 
 NAMES = ("input x₁", "input x₂")
 CAPTION = (

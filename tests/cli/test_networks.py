@@ -113,7 +113,20 @@ def test_rounds_of_replicas_are_averages_too(command, room):
     line = ["train", room / "X", "--labels", room / "y", "--outputs", 3, "--replicas", 2, "--batch", 10]
     told = rows_of(command("plan", *line).stdout)["method"]
     assert "4 rounds an epoch, of 6 steps, each with a checkpoint and an average of the replicas; on a cluster" in told
+    assert told.endswith("scheduling: the data is small, and one process without a cluster is faster")
+    told = rows_of(command("plan", *line, "--local-steps", 3).stdout)["method"]
     assert told.endswith("nearly all of the time goes into scheduling: take more local steps")
+
+
+def test_a_plan_in_python_has_the_words_of_the_command_line(command, room):
+    options = {"labels": str(room / "y"), "outputs": 3, "epochs": 1}
+    told = command("plan", "train", room / "X", "--labels", room / "y", "--outputs", 3, "--epochs", 1).stdout
+    plan = rnla.plan("train", str(room / "X"), **options)
+    assert [" ".join(line.split()) for line in repr(plan).splitlines()][3:-4] == [
+        " ".join(line.split()) for line in told.splitlines()
+    ][3:-4]
+    assert "<td>2, and 1 round of steps at most</td>" in plan._repr_html_()
+    assert " a sweep, 1 span)" in repr(rnla.plan("svd", np.ones((50, 4)), 2))
 
 
 def test_predictions_are_scored_on_the_terminal(command, trained, room, tmp_path):
