@@ -120,18 +120,18 @@ def _strips(stored: Any) -> Iterator[tuple[int, Any]]:
 
 
 def _epochs(found: Result, count: int) -> Listing:
-    """Losses of the epochs, evenly spread where there are many."""
+    """Losses of the epochs, evenly spread where there are many; the one that was kept and the last are among them."""
     arrays = found.arrays
     epochs = len(arrays["loss"])
-    step = -(-epochs // count)
-    shown = sorted({*range(0, epochs, step), epochs - 1})
+    proof = found.attributes["rnla"]["certificate"]
+    always = {int(proof["stopped_at"]) - 1, epochs - 1}
+    step = -(-epochs // max(1, count - len(always))) if epochs > count else 1
+    shown = sorted({*range(0, epochs, step), *always})[-count:]
     names = ("loss", "accuracy", "validation_loss", "validation_accuracy", "learning_rate")
     kept = [name for name in names if not all(value != value for value in arrays[name])]  # noqa: PLR0124 - NaN
     rows = [{"epoch": i + 1, **{name: float(arrays[name][i]) for name in kept}} for i in shown]
     loss = str((found.attributes["rnla"].get("config") or {}).get("loss"))
-    return Listing(
-        "epochs", rows, len(rows), (f"loss ({UNITS.get(loss, loss)}) of the epochs", arrays["loss"].tolist())
-    )
+    return Listing("epochs", rows, epochs, (f"loss ({UNITS.get(loss, loss)}) of the epochs", arrays["loss"].tolist()))
 
 
 def _classes(found: Result, count: int) -> Listing:

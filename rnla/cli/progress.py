@@ -1,4 +1,4 @@
-"""Progress of a job on stderr: pass i of p, bytes read, GB/s, time left. Quiet when nobody watches."""
+"""Progress of a job on stderr: pass i of p, bytes read, GB/s, time left; a line now and then where nobody watches."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from rnla.arrays import clock, spelt_bytes
 from rnla.cli.output import console, singular
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
+APART_SECONDS = 10.0  # between lines where there is no terminal
 RATE_SECONDS = 10.0  # the rate is that of the last so many seconds
 
 
@@ -75,6 +78,35 @@ class Pace:
                 f"{clock(left)} left" if left is not None else "",
             ]
         ).rstrip()
+
+
+class Lines:
+    """Observer that writes a line now and then of what a pipeline tells, once an epoch at most."""
+
+    def __init__(self) -> None:
+        self.pipeline = ""
+        self.said = monotonic()
+        self.last = ""
+
+    def planned(self, plan: Any) -> None:
+        """The clock starts."""
+        self.pipeline, self.said = plan.pipeline, monotonic()
+
+    def swept(self, sweeps_done: int) -> None:
+        """Nothing is said of sweeps."""
+
+    def read(self, byte_count: int) -> None:
+        """Nor of bytes."""
+
+    def noted(self, text: str) -> None:
+        """Where the work is, unless the last line is of the same epoch or of a moment ago."""
+        where, now = text.partition(",")[0], monotonic()
+        if where != self.last and now - self.said >= APART_SECONDS:
+            self.last, self.said = where, now
+            click.echo(f"{self.pipeline}: {text}", err=True)
+
+    def finished(self, outcome: Any) -> None:
+        """The result is told by whoever ran the job."""
 
 
 class Display:
@@ -140,11 +172,11 @@ class Display:
 
 
 @contextmanager
-def observer(*, quiet: bool) -> Iterator[Display | None]:
-    """What watches a job: a line on a terminal, nothing elsewhere."""
+def observer(*, quiet: bool) -> Iterator[Display | Lines | None]:
+    """What watches a job: a line that changes on a terminal, a line now and then elsewhere."""
     screen = console(stderr=True)
     if quiet or not screen.is_terminal:
-        yield None
+        yield None if quiet else Lines()
         return
     display = Display(screen)
     try:

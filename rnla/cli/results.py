@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _VALUES = ("s", "singular_values")  # where a result keeps its singular values
 _PER_MODE = ("lower", "upper", "residuals", "resolved", "explained_variance", "explained_variance_ratio")
 AXIS = 11  # columns that the labels of a plot take
+SHARES = ("accuracy", "validation_accuracy", "share", "found", "decided_rightly")  # told in percent
 UNLIKE = 6  # reads whose bytes are told one by one at most
 
 
@@ -194,7 +195,7 @@ def _print_listing(listed: Listing, count: int) -> None:
     for name in listed.rows[0]:
         table.add_column(name.replace("_", " "), justify="right")
     for row in listed.rows[:count]:
-        table.add_row(*(escape(_cell(value)) for value in row.values()))
+        table.add_row(*(escape(_cell(name, value)) for name, value in row.items()))
     out = console()
     out.print()
     out.print(table)
@@ -202,9 +203,11 @@ def _print_listing(listed: Listing, count: int) -> None:
         out.print(f"{more:,} more: --modes {listed.total}", style="dim")
 
 
-def _cell(value: Any) -> str:
+def _cell(name: str, value: Any) -> str:
     if value is None:
         return ""
+    if name in SHARES:
+        return _percent(value)
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 

@@ -196,3 +196,53 @@ def test_semi_convergence_is_told_on_the_terminal(command, tmp_path):
     assert f"  error        least {truth['least']:.4g} at step {truth['at']:,}, {stop}, {rest}" in page
     assert f"  stop         the residual is as small as the noise at step {rate['stopped']:,}" in page
     assert "no rate is seen yet: by theory" in rows_of(page)["gradient"]
+
+
+def test_the_table_of_epochs_has_the_one_that_was_kept_and_shares_in_percent(trained, command, room, tmp_path):
+    words = ["--labels", room / "y", "--outputs", 3, "--epochs", 60, "--patience", 12, "--learning-rate", 0.3]
+    _, _, found = trained(*words)
+    proof = found.attributes["rnla"]["certificate"]
+    kept, last = proof["stopped_at"], proof["epochs"]
+    for lines in (3, 4, 20, last):
+        page = command("show", tmp_path / "net.zarr", "--modes", lines).stdout
+        table = [line.split() for line in page[page.index("validation accuracy") :].splitlines()[1:]]
+        rows = {
+            int(line[0]): line
+            for line in table[: next(i for i, line in enumerate(table) if not line)]
+            if line[0].isdigit() and line[1] != "more:"
+        }
+        assert {kept, last} <= set(rows)
+        assert len(rows) <= lines
+        assert rows[kept][4] == f"{found.arrays['validation_accuracy'][kept - 1]:.2%}"
+        assert (f"{last - len(rows)} more: --modes {last}" in page) == (len(rows) < last)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--labels", "y", "--label-column", 1), "--labels y and --label-column 1 are both given: leave one of them"),
+        ((), "give --labels, the place of the targets, or --label-column"),
+        (("--labels", "Y1"), "these are numbers and no classes: take --loss square, with an output for each number"),
+        (("--labels", "y", "--batch", 451), "batch=451 is more than the 450 samples to train on: take a batch of at"),
+        (("--labels", "y", "--batch", 451, "--replicas", 451), "take fewer replicas"),
+        (("--labels", "y", "--outputs", None), "train needs --outputs (classes, or numbers in a target): give it a"),
+    ],
+)
+def test_refusals_of_training_name_the_flag_and_the_cure(command, room, tmp_path, monkeypatch, words, message):
+    monkeypatch.chdir(room)
+    zarr.create_array(str(room / "Y1"), data=np.full(ROWS, 0.5), overwrite=True)
+    words = words[:-2] if None in words else ("--outputs", 3, *words)
+    done = command("run", "train", "X", *words, "--out", tmp_path / "out.zarr")
+    assert done.exit_code == 2
+    assert message in done.stderr
+
+
+def test_one_entry_that_is_no_number_is_told_of_training_alone(command, room, tmp_path):
+    X = np.ones((ROWS, COLUMNS))
+    X[7, 2] = np.nan
+    zarr.create_array(str(tmp_path / "X"), data=X)
+    line = ["run", "train", tmp_path / "X", "--labels", room / "y", "--outputs", 3, "--out", tmp_path / "out.zarr"]
+    told = command(*line).stderr
+    assert "error: 1 entry is NaN or infinite; first at" in told
+    assert "--missing impute-mean, where the job has that option" in told
+    assert "interpolative" not in told

@@ -8,7 +8,7 @@ import pytest
 
 from rnla.arrays import clock
 from rnla.cli import progress
-from rnla.cli.progress import Display, Pace
+from rnla.cli.progress import Display, Lines, Pace
 
 
 @pytest.fixture
@@ -108,3 +108,20 @@ def test_words_of_a_pipeline_take_the_place_of_passes_and_bytes():
     display.noted("epoch 2 of 5, loss 0.25, 0:07 left")
     display.swept(1)
     assert (drawn[-1]["description"], drawn[-1]["pace"]) == ("", "epoch 2 of 5, loss 0.25, 0:07 left")
+
+
+def test_without_a_terminal_a_line_is_said_now_and_then_and_once_an_epoch(clockwork, capsys):
+    lines = Lines()
+    lines.planned(SimpleNamespace(pipeline="train"))
+    for step in range(100):  # epochs of 25 s, a round each second
+        lines.noted(f"epoch {1 + step // 25} of 4, loss 0.5, round {step}")
+        clockwork.seconds += 1
+    for epoch in range(5, 25):  # and of a second
+        lines.noted(f"epoch {epoch} of 24, loss 0.4")
+        clockwork.seconds += 1
+    out, err = capsys.readouterr()
+    said = err.splitlines()
+    assert [line.split(",")[0] for line in said[:4]] == [f"train: epoch {i} of 4" for i in range(1, 5)]
+    assert said[0].endswith("round 10")
+    assert said[4:] == ["train: epoch 5 of 24, loss 0.4", "train: epoch 15 of 24, loss 0.4"]
+    assert out == ""
