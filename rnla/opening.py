@@ -98,6 +98,12 @@ def open_column(place: Any, *, allow_missing: bool = False) -> Matrix:
     if kind == "xarray.DataArray":
         return open_column(place.data)
     given = place if hasattr(place, "ndim") else np.asarray(place)
+    if getattr(given.dtype, "kind", "f") in "OSTU":
+        msg = (
+            f"targets of type {given.dtype} are no numbers: number the classes 0, 1, ..., or take rnla.nn.Classifier, "
+            "which takes labels of any type"
+        )
+        raise UnsupportedError(msg)
     return open_matrix(given.reshape(-1, 1) if given.ndim == 1 else given)
 
 

@@ -33,10 +33,18 @@ class Labelled(Protocol):
 def check_labels(A: Matrix, config: Labelled) -> None:
     """Refuses targets that are given twice, or not at all, or are a column that is not there; and no rows at all."""
     check_rows(A)
-    if (config.labels is None) == (config.label_column is None):
+    refuse_both(config)
+    if config.labels is None and config.label_column is None:
         msg = "give labels, the place of the targets, or label_column, the column of the matrix that holds them"
         raise ConfigError(msg)
     check_column(A, config)
+
+
+def refuse_both(config: Labelled) -> None:
+    """ConfigError for targets that are given twice."""
+    if config.labels is not None and config.label_column is not None:
+        msg = f"labels={config.labels!r} and label_column={config.label_column} are both given: leave one of them out"
+        raise ConfigError(msg)
 
 
 def check_rows(A: Matrix) -> None:

@@ -30,7 +30,7 @@ from rnla.sweeps.matrix import Matrix
 from rnla.sweeps.settling import settled
 from rnla.sweeps.source import Resident
 from rnla.sweeps.spans import Tally
-from rnla_pipelines.labels import check_column, check_rows, labels, unlabelled
+from rnla_pipelines.labels import check_column, check_rows, labels, refuse_both, unlabelled
 from rnla_pipelines.prediction_scores import Predicted, held_bytes, kept, label_type, tallied
 
 METHOD = "panel by panel"
@@ -109,9 +109,7 @@ def loss_of(found: Trained | Network, config: PredictConfig) -> str | None:
 def view(A: Matrix, config: PredictConfig) -> Matrix:
     """The matrix as it is; refuses options that cannot be right, and a matrix that does not fit the network."""
     check_rows(A)
-    if config.labels is not None and config.label_column is not None:
-        msg = "targets are an array (labels) or a column of the matrix (label_column): give one of them"
-        raise ConfigError(msg)
+    refuse_both(config)
     check_column(A, config)
     found = loaded(config)
     net, loss, y = network_of(found), loss_of(found, config), known(A, config)

@@ -84,7 +84,9 @@ def checked_regime(  # noqa: PLR0913 - options are keywords
         msg = f"all {held:,} samples are held out: there are none to train on; give a smaller validation"
         raise RequestError(msg)
     if size * K > samples:
-        msg = f"batch={size} for each of {K} replica{'s' * (K > 1)} is more than the {samples:,} samples to train on"
+        each = f" for each of {K} replicas" if K > 1 else ""
+        cure = f"a batch of at most {samples // K:,}" if samples >= K else "fewer replicas"
+        msg = f"batch={size}{each} is more than the {samples:,} samples to train on: take {cure}"
         raise RequestError(msg)
     count = integer(epochs, "epochs", least=1)
     H = default_steps(widths, samples, size, K) if local_steps is None else integer(local_steps, "local_steps", least=1)

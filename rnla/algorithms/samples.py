@@ -196,6 +196,8 @@ def refuse_labels(found: Array, rows: slice, loss: str, outputs: int) -> None:
         cure = f"number the classes from 0{other}"
     if not known.all():
         at = int(np.flatnonzero(~known)[0])
+        if found[at] != np.floor(found[at]):
+            cure = "these are numbers and no classes: take loss='square', with an output for each number"
         msg = (
             f"label {rows.start + at} is {found[at]}, and loss={loss!r} of a network with {outputs} "
             f"output{'s' * (outputs > 1)} takes {allowed}; {cure}"

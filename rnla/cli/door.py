@@ -36,6 +36,10 @@ GRACE_SECONDS = 10.0
 _FLAGS = (
     (r"\w+=True \((--[a-z-]+)\)", r"\1"),  # overwrite=True (--overwrite)
     (r"\bmissing='([a-z-]+)'", r"--missing \1"),
+    (r"\blabels='([^']*)'", r"--labels \1"),
+    (r"\bgive labels,", "give --labels,"),
+    (r" needs (\w+) \(", r" needs --\1 ("),
+    (r"\bloss='([a-z-]+)'", r"--loss \1"),
     (r"\blabel_column=(\d+)", r"--label-column \1"),
     (r"\blabel_column\b", "--label-column"),
     (r"\bmemory_bytes\b", "--memory"),

@@ -119,7 +119,12 @@ def configured(chosen: Pipeline, options: Mapping[str, Any]) -> Any:
     values = {name: _checked(name, value, hints[name]) for name, value in options.items()}
     needed = [name for name, field in fields.items() if name not in values and _required(field)]
     if needed:
-        msg = f"{chosen.name} needs {', '.join(needed)}; give each of them a value"
+        told = [
+            f"{name} ({fields[name].metadata['help']})" if "help" in fields[name].metadata else name for name in needed
+        ]
+        msg = (
+            f"{chosen.name} needs {', '.join(told)}: give {'it a value' if len(told) == 1 else 'each of them a value'}"
+        )
         raise ConfigError(msg)
     return chosen.config(**values)
 

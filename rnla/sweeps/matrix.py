@@ -378,7 +378,8 @@ class Matrix:
         source = self.source.transposed if turned else self.source
         origin = getattr(source, "origin", lambda *place: place)  # of picked rows and columns
         shown, where = ", ".join(f"({i}, {j})" for i, j in starmap(origin, positions)), source.place(*positions[0])
+        count = "1 entry is" if tally.nonfinite == 1 else f"{tally.nonfinite} entries are"
         return NonFiniteError(
-            f"{tally.nonfinite} entries are NaN or infinite; first at {where}; (row, column) of the first "
+            f"{count} NaN or infinite; first at {where}; (row, column) of the first "
             f"{len(tally.positions)}: {shown}. {SPARSE_CURE if holds_sparse(self.source) else CURE}"
         )

@@ -20,8 +20,8 @@ from rnla.kernels.dense import squared_column_norms, subtract_row
 
 Missing = Literal["error", "mask", "impute-mean"]
 CURE = (  # of entries that are NaN or infinite
-    "Clean the data, or choose missing='mask' (they count as zero after centring) or missing='impute-mean' (but not "
-    "for columns and rows of the matrix itself: cur, interpolative)"
+    "Clean the data, or choose missing='mask' (they count as zero after centring) or missing='impute-mean', "
+    "where the job has that option"
 )
 SPARSE_CURE = "Clean the data: replace them among the values of the sparse matrix"
 OwnRows = Literal["no", "centre", "standardise", "scale"]

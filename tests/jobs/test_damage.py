@@ -288,8 +288,8 @@ def test_every_pipeline_finds_nan_and_locates_it(sample, tmp_path):
     if isinstance(store, KeptSparse):
         assert "replace them among the values of the sparse matrix" in str(caught.value)
         assert "missing=" not in str(caught.value)
-    elif job.name in ("cur", "id"):  # lines of the matrix itself: the message says that these have no such option
-        assert "not for columns and rows of the matrix itself: cur, interpolative" in str(caught.value)
+    elif job.name in ("cur", "id"):  # lines of the matrix itself: these have no such option
+        assert "missing='impute-mean', where the job has that option" in str(caught.value)
     else:
         masked = replace(job, options=job.options | {"missing": "mask"}, overwrite=True)
         assert masked.run().attributes["cost"]["missing_entries"] == 1

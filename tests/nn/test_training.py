@@ -370,3 +370,11 @@ def test_sparse_matrices_are_trained_on_as_they_are():
     X = X * (X > 0.5)
     kept = scipy.sparse.csr_array(X)
     assert bits(fitted(kept, y)) == bits(fitted(X, y))
+
+
+@pytest.mark.parametrize("labels", [["a", "b"] * 20, np.array(["a", "b"] * 20, object)])
+def test_labels_that_are_words_are_sent_to_the_classifier(labels):
+    with pytest.raises(
+        UnsupportedError, match=r"are no numbers: number the classes 0, 1, \.\.\., or take rnla.nn.Class"
+    ):
+        rnla.nn.train(rnla.nn.Network((3, 2)), np.ones((40, 3)), labels)
