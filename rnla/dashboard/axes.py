@@ -16,7 +16,7 @@ from rnla.arrays import Array
 from rnla.dashboard.spelling import MINUS, TIMES, number, power
 
 Tick = tuple[float, str]
-LETTER = 6.6  # width of a character of tick text
+LETTER = 7.1  # width of a character of tick text
 DIGITS = ((1,), (1, 3), (1, 2, 5), (1, 2, 3, 5, 7))  # of ticks between powers of ten, fewest first
 FEWEST, MOST = 4, 9  # ticks of a logarithmic axis
 SMALLEST, LARGEST = -3, 5  # powers of ten that are spelt out
@@ -123,7 +123,7 @@ class Frame:
 
     x: Axis
     y: Axis
-    width: int = 560
+    width: int = 500  # so that letters of 13 pixels are read on half a page
     height: int = 300
     top: int = 12
     bottom: int = 42

@@ -36,9 +36,9 @@ p { margin: .5rem 0; max-width: 50rem; } .sub, figcaption, caption { color: var(
 figure { margin: 1rem 0 0; } figcaption { font-size: .88rem; line-height: 1.45; margin-top: .3rem; max-width: 50rem; }
 h3 { font-size: .95rem; margin: .6rem 0 .2rem; font-weight: 600; }
 svg { display: block; width: 100%; height: auto;
-  font: 12px system-ui, "Noto Sans", "Liberation Sans", Arial, sans-serif; }
+  font: 13px system-ui, "Noto Sans", "Liberation Sans", Arial, sans-serif; }
 svg text { fill: var(--ink); } svg .tick, svg .note { fill: var(--soft); } .mid { text-anchor: middle; }
-.end { text-anchor: end; } svg .note { font-size: 11.5px; paint-order: stroke; stroke: var(--bg); stroke-width: 3px; }
+.end { text-anchor: end; } svg .note { font-size: 12.5px; paint-order: stroke; stroke: var(--bg); stroke-width: 3px; }
 .grid { stroke: var(--grid); fill: none; } .frame { fill: none; stroke: var(--rule); }
 .line { fill: none; stroke-width: 1.6; stroke-linejoin: round; } .c0 { stroke: var(--soft); } .c1 { stroke: var(--c1); }
 .c2 { stroke: var(--c2); } svg text.name { stroke: none; font-weight: 600; } svg text.c0 { fill: var(--soft); }

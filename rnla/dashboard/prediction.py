@@ -150,6 +150,9 @@ def values(result: Shown) -> str:
     figures = [histogram(result, j, count) for j in range(min(count, DRAWN))]
     kept = {name: head for name, head in HEADS.items() if name in result.arrays}
     rows = [[f"{j}", *(number(float(result.arrays[name][j]), 4) for name in kept)] for j in range(count)]
+    if count == 1:
+        table = html(Table(("", "output 0"), list(zip(kept.values(), rows[0][1:], strict=True))))
+        return pair(*figures, f"<div>{table}</div>")
     return pair(*figures) + folded(Table(["output", *kept.values()], rows), "Outputs")
 
 
@@ -166,7 +169,7 @@ def histogram(result: Shown, j: int, outputs: int) -> str:
         seen += len(found)
     plot = curves.histogram(edges, counts, "value", "rows", f"How many rows have which value of output {j}")
     some = "" if seen == source.shape[0] else f"Of {seen:,} rows, in strips at even distances."
-    return figure(plot, some, f"Output {j}" if outputs > 1 else "Values")
+    return figure(plot, some, f"Output {j}" if outputs > 1 else "How they are spread")
 
 
 def first_rows(result: Shown) -> str:

@@ -38,7 +38,8 @@ def by_method(shown: Shown) -> str:
 
 def top(shown: Shown, account: Account) -> str:
     """Headline, a few sentences, and the numbers that matter."""
-    tone = " missed" if shown.certificate.get("met") is False else ""
+    bad = shown.certificate.get("met") is False or shown.certificate.get("diverged")
+    tone = " missed" if bad else ""
     wrong = f"<p><b>{escape(account.wrong_heading)}.</b> {account.wrong_html}</p>" if account.wrong_html else ""
     return (
         f"<h1>{escape(account.title)}</h1>\n<p class='sub'>{escape(subtitle(shown))}</p>\n"

@@ -178,6 +178,22 @@ def test_numbers_that_are_predicted_are_drawn_and_scored(room):
     assert "Output 0" in page
 
 
+def test_one_number_for_each_row_has_its_spread_beside_the_bars(tmp_path, data):
+    network = rnla.nn.save(rnla.nn.Network((COLUMNS, 3, 1), seed=1), tmp_path / "net.zarr")
+    run_job("predict", data[0], tmp_path / "p", {"network": str(network)})
+    rows, _, _, page = page_of(tmp_path, "p")
+    assert ["", "output 0"] in rows
+    assert any(row[0] == "largest" and len(row) == 2 for row in rows)
+    assert '<div class="pair"><figure><h3>How they are spread</h3>' in page
+
+
+def test_the_page_of_a_descent_that_diverged_has_the_frame_of_a_failure(tmp_path, room):
+    options = {"labels": str(room / "Y"), "outputs": 2, "loss": "square", "batch": 20, "learning_rate": 50.0}
+    run_job("train", room / "X", tmp_path / "out", options)
+    assert '<div class="say missed">' in page_of(tmp_path, "out")[3]
+    assert '<div class="say">' in page_of(room, "early")[3]
+
+
 @pytest.mark.parametrize("outputs", [1, 40])
 def test_many_classes_or_signs_are_told(tmp_path, data, outputs):
     network = rnla.nn.save(rnla.nn.Network((COLUMNS, outputs), seed=1), tmp_path / "net.zarr")
