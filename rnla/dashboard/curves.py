@@ -46,8 +46,12 @@ def comparison(
     *,
     marks: Sequence[tuple[float, str]] = (),
     below: bool = False,
+    rings: Sequence[tuple[float, float, str]] = (),
 ) -> str:
-    """Curves in one frame, each named at its right end; `marks` are vertical lines, their texts at the top or below."""
+    """Curves in one frame, each named at its right end.
+
+    `marks` are vertical lines, their texts at the top or below; `rings` are points (x, y) with what they are.
+    """
     names = [f"{curve.name}  {curve.end}".strip() for curve in curves]
     frame = Frame(x, y, height=330, right=round(20 + 1.08 * LETTER * max(map(len, names), default=0)))
     edge = frame.box[0] + frame.box[2]
@@ -60,7 +64,12 @@ def comparison(
     )
     heights = [frame.box[3] - 22 - 15 * row if below else 15 * row for row in range(len(marks))]
     lines = "".join(upright(frame, mark, height) for mark, height in zip(marks, heights, strict=True))
-    return frame.svg(lines + drawn + texts, says)
+    points = "".join(
+        f'<circle class="open" cx="{frame.across([at])[0]:.1f}" cy="{frame.down([value])[0]:.1f}" r="5">'
+        f"<title>{escape(text)}</title></circle>"
+        for at, value, text in rings
+    )
+    return frame.svg(lines + drawn + points + texts, says)
 
 
 def curve_marks(frame: Frame, curve: Curve, *, discs: bool = True) -> str:
@@ -78,7 +87,7 @@ def spread(wanted: Sequence[float], frame: Frame) -> list[float]:
     placed = np.asarray(wanted, dtype=np.float64)[order]
     for i in range(1, placed.size):
         placed[i] = max(placed[i], placed[i - 1] + APART)
-    over = placed[-1] - (frame.box[1] + frame.box[3]) if placed.size else 0.0
+    over = placed[-1] - (frame.box[1] + frame.box[3] - 0.5 * APART) if placed.size else 0.0
     placed -= max(over, 0.0)
     for i in range(placed.size - 2, -1, -1):
         placed[i] = min(placed[i], placed[i + 1] - APART)

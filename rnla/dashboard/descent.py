@@ -135,12 +135,12 @@ def gradients(result: Shown) -> str:
     until = ended(result)
     drawn = method_curves(result, "errors", until=until)
     x = linear("step", np.concatenate([curve.xs for curve in drawn]), pad=0.0)
-    y = logarithmic("error over that of zero", np.concatenate([curve.ys for curve in drawn]))
+    y = logarithmic("error, |x - x*| / |x*|", np.concatenate([curve.ys for curve in drawn]))
     plot = curves.comparison(drawn, x, y, "Error against steps")
     rows = [(method, *spelt_rate(rate)) for method, rate in result.certificate["rates"].items()]
     table = html(Table(("method", "measured rate", "theory", f"{TIMES} theory"), rows, texts=(0,)))
     rest = "" if np.isinf(until) else " The steps that follow are rounding."
-    words = f"|x - x*| / |x*|; a straight line is a constant rate.{rest}"
+    words = f"x* is the solution of least norm; a straight line is a constant rate.{rest}"
     return pair(figure(plot, words, "Error"), f"<div>{table}</div>")
 
 
@@ -178,9 +178,13 @@ def truth(result: Shown) -> str:
     x = logarithmic("step + 1", np.concatenate([curve.xs for curve in shifted]))
     y = logarithmic("error against the truth", np.concatenate([curve.ys for curve in shifted]))
     rates = result.certificate["rates"]
-    stops = {method: rate["stopped"] for method, rate in rates.items() if rate["stopped"] is not None}
-    marks = [(step + 1.0, f"stop of {method}: step {step:,}") for method, step in sorted(stops.items())]
-    plot = curves.comparison(shifted, x, y, "Error against the truth", marks=marks)
+    rings = [
+        (rate["stopped"] + 1.0, rate["truth"]["stopped"], f"stop of {method}: step {rate['stopped']:,}")
+        for method, rate in rates.items()
+        if rate["stopped"] is not None and known(rate.get("truth", {}).get("stopped"))
+    ]
+    plot = curves.comparison(shifted, x, y, "Error against the truth", rings=rings)
+    ringed = " Ringed: where the residual is first as small as the noise." if rings else ""
     rows = []
     for method, rate in rates.items():
         seen = rate.get("truth") or {}
@@ -188,7 +192,8 @@ def truth(result: Shown) -> str:
         at_stop = number(seen.get("stopped"), 3) if known(seen.get("stopped")) else ""
         where = f"{seen['at']:,}" if "at" in seen else ""
         rows.append((method, number(seen.get("least"), 3), where, at_stop, stop, number(seen.get("end"), 3)))
-    heads = ("method", "least error", "at step", "at the stop", "step", "at the end")
+    heads = ("method", "least error", "at step", "error at the stop", "stop at step", "error at the end")
     return pair(
-        figure(plot, "|x - truth| / |truth|.", "Semi-convergence"), f"<div>{html(Table(heads, rows, texts=(0,)))}</div>"
+        figure(plot, f"|x - truth| / |truth|.{ringed}", "Semi-convergence"),
+        f"<div>{html(Table(heads, rows, texts=(0,)))}</div>",
     )

@@ -247,8 +247,11 @@ def test_semi_convergence_is_told_with_its_numbers(ill):
     assert f"at step {rate['stopped']:,}, where the residual is as small as the noise" in text
     assert "Least error, gradient" in page
     assert "No rate is seen: by theory" in text
-    assert f"stop of gradient: step {rate['stopped']:,}" in page
-    assert ["method", "least error", "at step", "at the stop", "step", "at the end"] in rows
+    assert f"<title>stop of gradient: step {rate['stopped']:,}</title></circle>" in page
+    assert "Ringed: where the residual is first as small as the noise." in text
+    assert ["method", "least error", "at step", "error at the stop", "stop at step", "error at the end"] in rows
+    floor = max(float(y) for y in re.findall(r'<text class="name [^>]* y="([\d.]+)"', page))
+    assert floor + 4 < min(float(y) for y in re.findall(r'y="([\d.]+)" class="tick mid"', page)) - 11  # no letters meet
     told_by_certificate = str(rnla.load(ill / "out").certificate)
     assert f"least {seen['least']:.4g} at step {seen['at']:,}, {seen['stopped']:.4g} at the stop" in told_by_certificate
 
