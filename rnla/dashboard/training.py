@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from typing import Any
 
 import numpy as np
 
@@ -224,13 +225,29 @@ def steps(result: Shown) -> str:
         ("momentum", number(config.get("momentum"), 3) if config.get("optimizer") != "adam" else "that of Adam"),
         ("schedule", str(config.get("schedule"))),
         ("sampling", str(config.get("sampling"))),
+        *extras(config),
         ("samples a second", f"{c.get('samples_per_second', 0):,.0f}"),
     ]
     rates = arrays["learning_rate"]
     x = Axis("epoch", 0.5, rates.size + 0.5, marks=tuple(counting("", rates.size).ticks))
     drawn = [line("", rates, "c1")]
     y = Axis("learning rate", 0.0, 1.08 * float(rates.max()))
-    plot = figure(
-        curves.comparison(drawn, x, y, "Learning rate by epoch"), "At the last step of each epoch.", "Step size"
-    )
+    warmup = int(config.get("warmup") or 0)
+    grown = f" It grows over the first {counted(warmup, 'step')}." if warmup else ""
+    caption = f"At the last step of each epoch.{grown}"
+    plot = figure(curves.comparison(drawn, x, y, "Learning rate by epoch"), caption, "Step size")
     return pair(plot, html(Table(("", ""), rows, texts=(0, 1))))
+
+
+def extras(config: dict[str, Any]) -> list[tuple[str, str]]:
+    """What is not asked of every training: names and values of those that were."""
+    warmup, decay, clip = config.get("warmup"), config.get("weight_decay"), config.get("clip")
+    outer = float(config.get("outer_momentum", 0)), float(config.get("outer_rate", 1))
+    rows = [
+        ("warm-up", f"{counted(int(warmup), 'step')}, from zero") if warmup else None,
+        ("weight decay", number(decay, 3)) if decay else None,
+        ("largest norm of a gradient", number(clip, 3)) if clip is not None else None,
+        ("averaged over", "rounds of the second half") if config.get("averaging") else None,
+        ("outer momentum, rate", ", ".join(number(value, 3) for value in outer)) if outer != (0.0, 1.0) else None,
+    ]
+    return [row for row in rows if row]

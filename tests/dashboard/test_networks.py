@@ -1,5 +1,6 @@
 """The pages of networks: training, predictions, descent: what they say is what the result holds."""
 
+import base64
 import re
 
 import numpy as np
@@ -13,6 +14,7 @@ from rnla.dashboard.page import STYLE
 from rnla.dashboard.reading import shown
 from rnla.jobs.running import run_job
 from tests.dashboard.test_bases import percent, told
+from tests.dashboard.test_drawing import decoded
 from tests.dashboard.test_report import report
 
 ROWS, COLUMNS = 600, 4
@@ -124,6 +126,19 @@ def test_plans_of_training_are_told_in_its_own_words(room):
     assert "1 rounds" not in text
 
 
+def test_what_was_asked_of_steps_stands_in_their_table(tmp_path, room):
+    given = {"labels": str(room / "y"), "outputs": 3, "epochs": 2, "warmup": 20, "weight_decay": 1e-4, "clip": 5.0}
+    run_job("train", room / "X", tmp_path / "out", given | {"averaging": True})
+    rows, text, _, _ = page_of(tmp_path, "out")
+    assert ["warm-up", "20 steps, from zero"] in rows
+    assert ["weight decay", "10⁻⁴"] in rows
+    assert ["largest norm of a gradient", "5.00"] in rows
+    assert ["averaged over", "rounds of the second half"] in rows
+    assert "It grows over the first 20 steps." in text
+    names = {row[0] for row in page_of(room, "early")[0]}
+    assert not names & {"warm-up", "averaged over", "largest norm of a gradient", "outer momentum, rate"}
+
+
 def test_predictions_have_a_page_of_their_own(room, data):
     rows, text, found, page = page_of(room, "classes")
     proof, confusion = found.certificate, found.arrays["confusion"]
@@ -151,6 +166,22 @@ def test_a_confusion_has_the_width_that_it_needs_and_columns_of_one_width():
         assert page.index('<div class="beside">') < page.index(f'<table class="even" style="--room: {room}ch">')
     assert ".beside { display: flex; flex-wrap: wrap;" in STYLE
     assert "min-width: calc(var(--room)" in STYLE
+
+
+def test_many_classes_are_drawn_as_colours_right_ones_blue_and_wrong_ones_red():
+    found = np.diag(np.arange(40))  # class 0 does not occur
+    found[7, 9] = 7  # a half of its class
+    page = confused(found, [str(i) for i in range(40)], "Rows")
+    assert "the darkest red stands for 50.0\N{NO-BREAK SPACE}%" in page
+    assert "<code>confusion</code>" in page
+    pixels, colours = decoded(base64.b64decode(re.search(r"base64,([^\"]+)", page)[1]))
+    assert (pixels[0] == 0).all()  # grey
+    at = {tuple(at): pixels[tuple(at)] for at in ((1, 1), (7, 7), (7, 9), (7, 8))}
+    assert [at[place] for place in ((1, 1), (7, 9), (7, 8))] == [1, 255, 128]
+    assert 1 < at[7, 7] < 128
+    assert colours[1][2] > colours[1][0]
+    assert colours[255][0] > colours[255][2]
+    assert "<image" not in confused(np.eye(400, dtype=int), [str(i) for i in range(400)], "Rows")
 
 
 def test_amounts_with_their_units_stand_in_one_line_of_a_tile(room):
