@@ -216,11 +216,12 @@ class Descent:
             f"{self.regime.rule.rate(at):.3g}; {self._cure()}"
         )
         error = DivergedError(msg)
-        seen = state.sums / state.sums[2] if state.sums[2] else np.full(2, math.nan)  # of the rounds of this epoch
-        right = math.nan if self.regime.loss == "square" else seen[1]
-        row = np.array([seen[0], right, *self._looked(self._final(state)), self.regime.rule.rate(at), state.steps])
-        broken = state._replace(epoch=state.epoch + 1, history=np.vstack([state.history, row]))
-        error.so_far = self.finished(broken, perf_counter() - self.started)
+        if state.sums[2] or not len(state.history):  # an epoch that was not finished, or the start
+            seen = state.sums / state.sums[2] if state.sums[2] else np.full(2, math.nan)
+            right = math.nan if self.regime.loss == "square" else seen[1]
+            row = np.array([seen[0], right, *self._looked(self._final(state)), self.regime.rule.rate(at), state.steps])
+            state = state._replace(epoch=state.epoch + 1, history=np.vstack([state.history, row]))
+        error.so_far = self.finished(state, perf_counter() - self.started)
         return error
 
     def _cure(self) -> str:

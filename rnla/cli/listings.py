@@ -138,10 +138,11 @@ def _classes(found: Result, count: int) -> Listing:
     """Classes that were decided, and what became of those that are known."""
     counts, confusion = found.arrays["class_counts"].tolist(), found.arrays.get("confusion")
     signs = found.attributes["rnla"]["certificate"]["outputs"] == 1
-    total = max(sum(counts), 1)
+    total, classes = max(sum(counts), 1), found.arrays.get("classes")
     rows: list[Row] = []
     for place, decided in enumerate(counts[:count]):
-        row: Row = {"class": class_name(place, signs=signs), "decided": decided, "share": decided / total}
+        name = class_name(place, signs=signs) if classes is None else str(classes[place].item())
+        row: Row = {"class": name, "decided": decided, "share": decided / total}
         if confusion is not None:
             right, known = int(confusion[place, place]), int(confusion[place].sum())
             row |= {"known": known, "found": right / known if known else None}

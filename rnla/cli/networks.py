@@ -42,6 +42,9 @@ def told_training(record: Mapping[str, Any], arrays: Mapping[str, Any]) -> Rows:
         rows.append(("best", f"{best}: {_seen(found.best)}; --patience keeps it"))
     if base is not None:
         rows.append(("baseline", _named(base)))
+    if (rmse := proof.get("validation_rmse")) is not None:
+        r2 = "" if proof.get("validation_r2") is None else f"R^2 {proof['validation_r2']:.4g}, "
+        rows.append(("held out", f"{r2}root mean square error {rmse:.4g}, in units of the targets"))
     if found.diverged:
         rows.append(("diverged", f"{found.diverged}; the parameters are the last finite ones"))
     elif found.remark:
@@ -65,8 +68,8 @@ def _seen(epoch: Epoch) -> str:
     return told if epoch.held_loss is None else f"{told}, held out {_with(epoch.held_loss, epoch.held_right)}"
 
 
-def _with(loss: float, right: float | None) -> str:
-    return f"{loss:.4g}" + ("" if right is None else f" ({right:.2%} right)")
+def _with(loss: float | None, right: float | None) -> str:
+    return ("not known" if loss is None else f"{loss:.4g}") + ("" if right is None else f" ({right:.2%} right)")
 
 
 def _named(base: Baseline) -> str:

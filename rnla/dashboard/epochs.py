@@ -18,7 +18,7 @@ class Epoch(NamedTuple):
     """Numbers of one epoch; None where there is none."""
 
     number: int  # from 1
-    loss: float
+    loss: float | None
     right: float | None  # share of the samples that were decided rightly
     held_loss: float | None  # of the network as the epoch left it, on the samples held out
     held_right: float | None
@@ -45,6 +45,8 @@ class Epochs:
     baseline: Baseline | None
     standardised: bool
     diverged: str = ""  # how, where descent went up without end
+    r2: float | None = None  # of samples held out, of the square loss
+    rmse: float | None = None  # in units of the targets
 
     @property
     def unit(self) -> str:
@@ -60,7 +62,7 @@ class Epochs:
     def remark(self) -> str:
         """What must not be overlooked: that nothing was learned; empty otherwise."""
         kept, base = self.kept, self.baseline
-        if base is None or not self._no_better(base):
+        if base is None or self.diverged or not self._no_better(base):
             return ""
         told = f"no better than always naming {base.named}"
         if base.loss is not None and kept.held_loss is not None and kept.held_loss < 0.9 * base.loss:
@@ -90,14 +92,16 @@ def epochs_of(record: Mapping[str, Any], arrays: Mapping[str, Any]) -> Epochs:
         baseline=baseline(record, arrays),
         standardised=bool(config.get("standardise", True)),
         diverged=str(proof.get("diverged") or ""),
+        r2=proof.get("validation_r2"),
+        rmse=proof.get("validation_rmse"),
     )
 
 
 def epoch(arrays: Mapping[str, Any], number: int) -> Epoch:
     """The numbers of an epoch, from 1."""
     names = ("loss", "accuracy", "validation_loss", "validation_accuracy")
-    loss, *others = (float(arrays[name][number - 1]) for name in names)
-    return Epoch(number, loss, *(None if math.isnan(value) else value for value in others))
+    values = (float(arrays[name][number - 1]) for name in names)
+    return Epoch(number, *(None if math.isnan(value) else value for value in values))
 
 
 def baseline(record: Mapping[str, Any], arrays: Mapping[str, Any]) -> Baseline | None:

@@ -40,7 +40,7 @@ def account(result: Shown) -> Account:
     sections = [Section("Classes", classes(result)) if decides else Section("Values", values(result))]
     if "confusion" in result.arrays:
         found = result.arrays["confusion"]
-        named = class_names(len(found), signs=signs(result))
+        named = named_classes(result, len(found))
         sections.append(Section("What was taken for what", confused(found, named, "Rows whose class is known")))
     return Account(
         title=f"Predictions for {store_name(result)}",
@@ -58,6 +58,13 @@ def account(result: Shown) -> Account:
 def signs(result: Shown) -> bool:
     """Whether classes are -1 and 1."""
     return bool(result.certificate.get("outputs") == 1)
+
+
+def named_classes(result: Shown, count: int) -> list[str]:
+    """Classes as the training knew them."""
+    if "classes" in result.arrays:
+        return [str(label) for label in result.arrays["classes"].tolist()]
+    return class_names(count, signs=signs(result))
 
 
 def what(result: Shown) -> str:
@@ -113,7 +120,7 @@ def numbers(result: Shown) -> tuple[Tile, ...]:
 def classes(result: Shown) -> str:
     """How many rows were decided to be of each class, beside how many are."""
     counts = result.arrays["class_counts"]
-    named, total = class_names(len(counts), signs=signs(result)), max(int(counts.sum()), 1)
+    named, total = named_classes(result, len(counts)), max(int(counts.sum()), 1)
     drawn = sorted(np.argsort(-counts, kind="stable")[:BARS].tolist())
     plot = curves.shares(
         [(named[i], int(counts[i]) / total, "c1") for i in drawn],
@@ -122,7 +129,7 @@ def classes(result: Shown) -> str:
         most=int(counts.max()) / total,
     )
     some = "" if len(named) <= BARS else f"The {BARS} largest of {len(named):,} classes."
-    table = folded(Table(*decisions(counts, named, result.arrays.get("confusion"))), "Classes")
+    table = folded(Table(*decisions(counts, named, result.arrays.get("confusion")), texts=(0,)), "Classes")
     return pair(figure(plot, some, "Decided"), f"<div>{table}</div>")
 
 
@@ -185,7 +192,11 @@ def first_rows(result: Shown) -> str:
         columns.append(named[:rows])
         heads.append(axis)
     if "label" in tall:
-        columns.append([str(label) for label in np.asarray(tall["label"].read(slice(0, rows), slice(0, 1)))[:, 0]])
+        labels = np.asarray(tall["label"].read(slice(0, rows), slice(0, 1)))[:, 0]
+        classes = result.arrays.get("classes")
+        if classes is not None and classes.dtype.kind not in "iuf":  # names, which labels number
+            labels = classes[labels]
+        columns.append([str(label) for label in labels.tolist()])
         heads.append("class")
     columns += [[number(float(value), 3) for value in block[:, j]] for j in range(outputs)]
     more = source.shape[1] - outputs

@@ -104,6 +104,9 @@ def held_out(found: Epochs) -> str:
     if kept.held_right is not None:
         right = f"<b>{percent(kept.held_right)}</b> rightly"
         told = f"Of {samples} held out they decide {right}, with a loss of {loss} ({unit})"
+    if found.rmse is not None:
+        r2 = "" if found.r2 is None else f", R² {number(found.r2, 4)}"
+        told += f"; their root mean square error is {number(found.rmse, 4)} in units of the targets{r2}"
     if base is not None:
         had = f"decide {percent(base.right)}" if base.right is not None else f"leave {number(base.loss, 4)}"
         told += f"; always naming {base.named} would {had}"
@@ -112,6 +115,8 @@ def held_out(found: Epochs) -> str:
 
 def trained_on(epoch: Epoch) -> str:
     """Numbers of the samples trained on, in a sentence."""
+    if epoch.loss is None:
+        return "No round was finished, so the loss of the samples trained on is not known"
     loss = number(epoch.loss, 4)
     if epoch.right is None:
         return f"Over the samples trained on it was {loss} in that epoch"
@@ -139,11 +144,17 @@ def numbers(result: Shown, found: Epochs) -> tuple[Tile, ...]:
     if kept.held_loss is not None:
         without = of if base is None or base.loss is None else f"without looking: {number(base.loss, 3)}"
         tiles.append(("Held out, loss", number(kept.held_loss, 4), without))
+    if found.r2 is not None:
+        tiles.append(("Held out, R²", number(found.r2, 4), "of always the mean: 0"))
     if kept.right is not None:
         tiles.append(("Trained on, right", percent(kept.right), of))
-    tiles.append(("Trained on, loss", number(kept.loss, 4), found.unit))
-    early = "stopped early" if found.early else "as configured"
-    tiles.append(("Epochs", f"{found.last.number:,}", early))
+    if kept.loss is not None:
+        tiles.append(("Trained on, loss", number(kept.loss, 4), found.unit))
+    asked = result.config.get("epochs")
+    ended = (
+        f"of {asked:,}, diverged" if found.diverged and asked else "stopped early" if found.early else "as configured"
+    )
+    tiles.append(("Epochs", f"{found.last.number:,}", ended))
     speed = result.certificate.get("samples_per_second", 0)
     tiles.append(("Speed", f"{speed:,.0f}", "samples a second"))
     return tuple(tiles)
@@ -157,6 +168,12 @@ def line(name: str, values: Array, style: str, *, share: bool = False) -> Curve:
     return Curve(name, at + 1, ys, style, percent(end) if share else number(end, 3))
 
 
+def lines(arrays: dict[str, Array], of: str, *, share: bool = False) -> list[Curve]:
+    """Curves of the samples trained on and of those held out, where there are numbers."""
+    known = (("trained on", of, "c1"), ("held out", f"validation_{of}", "c2"))
+    return [line(name, arrays[key], style, share=share) for name, key, style in known if np.isfinite(arrays[key]).any()]
+
+
 def epochs(result: Shown, found: Epochs) -> str:
     """Losses and accuracies against epochs, and a table."""
     arrays, count = result.arrays, found.last.number
@@ -164,16 +181,12 @@ def epochs(result: Shown, found: Epochs) -> str:
     marks = [(found.kept.number, f"kept: epoch {found.kept.number}")] if found.kept.number < count else []
     if found.best is not None and found.another:
         marks.append((found.best.number, f"lowest held out: epoch {found.best.number}"))
-    losses = [line("trained on", arrays["loss"], "c1")]
-    if np.isfinite(arrays["validation_loss"]).any():
-        losses.append(line("held out", arrays["validation_loss"], "c2"))
+    losses = lines(arrays, "loss")
+    if not losses:
+        return "<p>No round was finished, so there is nothing to draw.</p>"
     y = curves.values_axis(f"loss ({found.unit})", np.concatenate([curve.ys for curve in losses]))
     figures = [figure(curves.comparison(losses, x, y, "Loss by epoch", marks=marks), "Mean loss of a sample.", "Loss")]
-    shares = [
-        line(name, arrays[array], style, share=True)
-        for name, array, style in (("trained on", "accuracy", "c1"), ("held out", "validation_accuracy", "c2"))
-        if np.isfinite(arrays[array]).any()
-    ]
+    shares = lines(arrays, "accuracy", share=True)
     if shares:
         least = min(float(curve.ys.min()) for curve in shares)
         y = Axis("decided rightly (%)", max(0.0, least - 0.1 * (100 - least) - 0.5), 100)
@@ -208,18 +221,18 @@ def steps(result: Shown) -> str:
     """Step sizes, and what a round is."""
     arrays, c, config = result.arrays, result.certificate, result.config
     replicas = int(config.get("replicas") or 1)
-    whole = bool(c.get("rounds")) and c["steps"] % c["rounds"] == 0
-    per_round = f"{c['steps'] // c['rounds']:,}" if whole else number(c["steps"] / max(c.get("rounds", 0), 1), 3)
+    rounds = f"{c.get('rounds') or 0:,}"
+    if c.get("rounds"):
+        whole = c["steps"] % c["rounds"] == 0
+        per_round = f"{c['steps'] // c['rounds']:,}" if whole else number(c["steps"] / c["rounds"], 3)
+        rounds += f", of {per_round} steps{'' if whole else ' on average'}"
     batch, side, averaged = f"{config.get('batch'):,}", "1", ""
     if replicas > 1:
         averaged = "gradients" if config.get("local_steps") == 1 else "parameters"
         batch, side = f"{replicas:,} {TIMES} {batch}", f"{replicas:,}, whose {averaged} are averaged"
     rows = [
         ("steps", f"{c.get('steps', 0):,}"),
-        (
-            "rounds, each with a checkpoint",
-            f"{c.get('rounds', 0):,}, of {per_round} steps{'' if whole else ' on average'}",
-        ),
+        ("rounds, each with a checkpoint", rounds),
         ("replicas", side),
         ("samples of a step", batch),
         ("momentum", number(config.get("momentum"), 3) if config.get("optimizer") != "adam" else "that of Adam"),

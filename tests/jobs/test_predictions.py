@@ -289,7 +289,7 @@ def test_gaps_of_a_network_that_keeps_no_means_take_those_of_the_matrix(tmp_path
 
 
 BAD = {
-    "two places of targets": ({"labels": "{classes}", "label_column": 0}, ConfigError, "give one of them"),
+    "two places of targets": ({"labels": "{classes}", "label_column": 0}, ConfigError, "leave one of them out"),
     "a column that is not there": ({"label_column": 6}, RequestError, r"label_column=6 must lie in 0\.\.5"),
     "too few columns": ({"label_column": 0}, RequestError, "matrix has 6 columns, 5 without column 0"),
     "another loss": ({"loss": "square"}, ConfigError, "was trained by 'cross-entropy': leave it out"),

@@ -122,7 +122,7 @@ def test_what_notebooks_and_prompts_show_is_a_few_words_and_no_arrays():
         assert "\n" not in told
         assert len(told) < 300
         assert found._repr_html_().startswith("<table><caption>")
-    assert "after 1 epoch, " in repr(shown["Trained"])
+    assert "in epoch 1 of 1, which was kept" in repr(shown["Trained"])
     assert f"<td>{shown['OnLine'].count}</td>" in shown["OnLine"]._repr_html_()
     assert f"least {shown['Path'].true_errors.min():.4g}" in repr(shown["Path"])
     assert "3 samplings over 2 seeds of 1 epoch)" in repr(shown["Study"])
