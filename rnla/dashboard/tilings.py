@@ -49,6 +49,7 @@ class Tiles:
     ends: Array  # (e, 2)
     layers: Array  # (e,) which layer made it, from 0
     bends: Array  # (e,) bool
+    rising: str = "F"  # what the slopes are of
 
 
 def tiles_svg(tiles: Tiles, box: Array, names: tuple[str, str], heading: str) -> str:
@@ -152,12 +153,21 @@ def key(tiles: Tiles, x: int, y: int, limit: float) -> tuple[str, int]:
     found, y = (said(x, y + 10, "a neuron turns", "on or off in"), y + 48) if used else ("", y - 2)
     for layer in used:
         name = f"layers {layer + 1} to {deepest + 1}" if layer == len(INKS) - 1 < deepest else f"layer {layer + 1}"
-        found += stroke(layer, 1.0, f"M{x} {y - 4}h24", bends=True) + said(x + 32, y, name)
+        found += chip(x, y) + stroke(layer, 1.0, f"M{x} {y - 4}h24", bends=True) + said(x + 32, y, name)
         y += 18
     if not tiles.bends.all():
-        found += stroke(0, 1.0, f"M{x} {y - 4}h24", bends=False) + said(x + 32, y, "F is the same", "on both sides")
+        found += (
+            chip(x, y)
+            + stroke(0, 1.0, f"M{x} {y - 4}h24", bends=False)
+            + said(x + 32, y, "F is the same", "on both sides")
+        )
         y += 33
-    return found + wheel(x, y + 12, limit), y + 150
+    return found + wheel(x, y + 12, limit, tiles.rising), y + 150
+
+
+def chip(x: float, y: float) -> str:
+    """What a line of the key lies on: light whatever the page, as the polygons are."""
+    return f'<rect x="{x - 3}" y="{y - 12}" width="30" height="16" rx="2" fill="{shade(0, 0)}"/>'
 
 
 def said(x: float, y: float, *texts: str, style: str = "") -> str:
@@ -166,11 +176,11 @@ def said(x: float, y: float, *texts: str, style: str = "") -> str:
     return "".join(f'<text{kind} x="{x:.1f}" y="{y + 15 * i:.1f}">{text}</text>' for i, text in enumerate(texts))
 
 
-def wheel(x: int, y: int, limit: float) -> str:
+def wheel(x: int, y: int, limit: float, rising: str) -> str:
     """Colours by direction and steepness."""
     radius = 36.0
     cx, cy = x + radius + 4, y + radius + 28
-    found = [said(x, y, "direction in which", "F rises")]
+    found = [said(x, y, "direction in which", f"{rising} rises")]
     for step in range(STEPS, 0, -1):
         r = radius * step / STEPS
         for hue in range(HUES):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from rnla.arrays import Array
-from rnla.dashboard import curves
+from rnla.dashboard import curves, pieces
 from rnla.dashboard.account import Account
 from rnla.dashboard.axes import Axis, counting
 from rnla.dashboard.confusion import class_names, confused
@@ -38,6 +38,7 @@ def account(result: Shown) -> Account:
         confusion = result.arrays["confusion"]
         named = class_names(len(confusion), signs=result.config.get("outputs") == 1)
         sections.append(Section("What was taken for what", confused(confusion, named, "Samples held out")))
+    sections += pieces.section(result)
     return Account(
         title=f"Network trained on {store_name(result)}",
         what_html=what(result, found),

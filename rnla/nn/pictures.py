@@ -10,23 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from rnla import checks
-from rnla.algorithms.arrangements import regions
 from rnla.algorithms.network import Network
-from rnla.algorithms.regions import Pieces, pieces, seen
+from rnla.algorithms.regions import pieces, seen
 from rnla.algorithms.trained import Trained
-from rnla.arrays import Array
 from rnla.dashboard.page import document, figure
-from rnla.dashboard.spelling import number
-from rnla.dashboard.tilings import Tiles, standalone, steepest, tiles_svg
+from rnla.dashboard.pieces import NAMES, caption, heading, tiles
+from rnla.dashboard.tilings import Tiles, standalone, tiles_svg
 from rnla.errors import OutputError, RequestError
-from rnla.tables import counted
-
-NAMES = ("input x₁", "input x₂")
-CAPTION = (
-    "Across a line a neuron turns on or off; between the lines F is affine. The colour is the direction in which F "
-    "rises, the stronger the steeper; where there is none, F is flat. In the full colour of the rim of the wheel F "
-    "rises by {} from one side of the frame to the other."
-)
 
 
 def picture(
@@ -91,7 +81,7 @@ def picture(
     found, area = pieces(network, box), np.asarray(box, dtype=np.float64)
     tiling = tiles(net, found, output, area)
     drawn = tiles_svg(tiling, area, names, heading(net, found))
-    text = standalone(drawn) if place.suffix == ".svg" else page(net, drawn, number(steepest(tiling), 2))
+    text = standalone(drawn) if place.suffix == ".svg" else page(net, drawn, tiling)
     try:
         place.write_text(text, encoding="utf-8")
     except OSError as error:
@@ -100,26 +90,8 @@ def picture(
     return place
 
 
-def tiles(network: Network, found: Pieces, output: int, box: Array) -> Tiles:
-    """What is drawn of the pieces."""
-    changes = found.active[found.between[:, 0]] != found.active[found.between[:, 1]]
-    neuron = changes.argmax(axis=1) if changes.size else np.empty(0, np.intp)
-    layers = np.searchsorted(np.cumsum(network.widths[1:-1]), neuron, side="right")
-    begins, ends = found.edges.transpose(1, 0, 2)
-    slopes = found.gradients[:, :, output] * np.ptp(box, axis=1)
-    return Tiles(found.corners, slopes, begins, ends, layers, found.bends)
-
-
-def heading(network: Network, found: Pieces) -> str:
-    """The counts, in words; with one hidden layer also how many its lines can make."""
-    told = counted(found.count, "activation region")
-    if len(network.widths) == 3:
-        told += f" (at most {regions(network.widths[1], 2):,})"
-    return told if found.linear == found.count else f"{told}, {counted(found.linear, 'linear piece')} of F"
-
-
-def page(network: Network, drawn: str, steep: str) -> str:
-    """The drawing as a page of its own; `steep`: what the strongest colour stands for."""
+def page(network: Network, drawn: str, tiling: Tiles) -> str:
+    """The drawing as a page of its own."""
     title = f"Linear pieces of a ReLU network {' - '.join(map(str, network.widths))}"
-    body = f'<div style="max-width: 46rem">{figure(drawn, CAPTION.format(steep))}</div>'
+    body = f'<div style="max-width: 46rem">{figure(drawn, caption(tiling))}</div>'
     return document(title, f"<h1>{escape(title)}</h1>{body}", [])

@@ -168,6 +168,22 @@ def test_a_confusion_has_the_width_that_it_needs_and_columns_of_one_width():
     assert "min-width: calc(var(--room)" in STYLE
 
 
+def test_the_page_of_a_network_of_two_inputs_has_its_pieces_in_the_units_of_the_data(tmp_path, room, data):
+    X = data[0][:, :2] * [100, 1] + [1000, 0]
+    zarr.create_array(str(tmp_path / "X"), data=X)
+    given = {"labels": str(room / "y"), "outputs": 3, "hidden": [9], "epochs": 1}
+    run_job("train", tmp_path / "X", tmp_path / "out", given)
+    _, text, _, page = page_of(tmp_path, "out")
+    found, half = rnla.load(tmp_path / "out"), 2.5 * X.std(axis=0)
+    box = list(zip(X.mean(axis=0) - half, X.mean(axis=0) + half, strict=True))
+    assert f"{rnla.nn.pieces(found, box).count} activation regions (at most 46)" in page
+    assert ">1,000</text>" in page[page.index("Linear pieces") :]
+    assert "output 0 rises by" in text
+    run_job("train", tmp_path / "X", tmp_path / "wide", given | {"hidden": [65]})
+    assert "Linear pieces" not in page_of(tmp_path, "wide")[1]
+    assert "Linear pieces" not in page_of(room, "early")[1]
+
+
 def test_many_classes_are_drawn_as_colours_right_ones_blue_and_wrong_ones_red():
     found = np.diag(np.arange(40))  # class 0 does not occur
     found[7, 9] = 7  # a half of its class

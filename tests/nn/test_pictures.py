@@ -44,7 +44,9 @@ def test_every_region_and_every_edge_is_drawn_once(tmp_path, ending):
     edges = sum(path.count("L") for path in paths if "Z" not in path)
     assert edges == len(found.edges)
     assert f"{found.count} activation regions, {found.linear} linear pieces of F" in texts
-    assert {"layer 1", "layer 2", "input x₁", "input x₂"} < set(texts)
+    assert {"layer 1", "layer 2", "input x₁", "input x₂", "output 1 rises"} < set(texts)
+    chips = [node for node in tree.iter(f"{SVG}rect") if node.get("fill") == shade(0, 0)]
+    assert len(chips) == sum(text.startswith("layer ") or text == "F is the same" for text in texts)
 
 
 @pytest.mark.parametrize("ending", ["svg", "html"])
