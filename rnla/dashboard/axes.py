@@ -132,7 +132,7 @@ class Frame:
     @property
     def left(self) -> float:
         """Room for the y axis: its longest tick text, and its label."""
-        return 30 + LETTER * max((len(text) for _, text in self.y.ticks), default=1)
+        return 33 + LETTER * max((len(text) for _, text in self.y.ticks), default=1)
 
     @property
     def box(self) -> tuple[float, float, float, float]:

@@ -78,7 +78,7 @@ def scree(s: Array, lower: Array, upper: Array, resolved: Array, bound: float | 
     shown = np.concatenate([s, upper[np.isfinite(upper)], lower[lower > 0.1 * np.max(s, initial=0) * 1e-6]])
     if bound is not None and 0 < bound < np.inf:
         shown = np.append(shown, max(bound, 1e-3 * float(np.min(s[s > 0], initial=bound))))
-    frame = Frame(counting("mode i", s.size), logarithmic(f"singular value σᵢ ({units})", shown), height=310)
+    frame = Frame(counting("mode i", s.size), logarithmic(f"singular value σᵢ ({units})", shown), height=330)
     marks = mode_marks(frame, s, lower, upper, resolved)
     if bound is not None and frame.y.low <= bound <= frame.y.high:
         free = int((s > bound).sum()) < s.size / 2  # the discs run from the upper left to the lower right
@@ -89,7 +89,7 @@ def scree(s: Array, lower: Array, upper: Array, resolved: Array, bound: float | 
 def scree_key(frame: Frame, resolved: Array) -> str:
     """What discs, squares and bars mean; only what occurs."""
     left, top, width, _ = frame.box
-    x, y = left + width - 205, top + 18
+    x, y = left + width - 228, top + 18
     entries = [
         (f'<circle class="known" cx="{x}" cy="Y" r="4.2"/>', "resolved: known to one millionth", bool(resolved.any())),
         (f'<rect class="open" x="{x - 4}" y="Y" width="8.4" height="8.4" transform="translate(0 -4.2)"/>',
@@ -107,7 +107,7 @@ def cumulative(shares: Array, label: str) -> str:
     """Share of the total explained by the modes 1..i, in percent."""
     percent = np.append(0.0, 100 * np.cumsum(shares))
     marks = tuple((float(v), f"{v}") for v in range(0, 101, 20))
-    frame = Frame(counting("number of modes", shares.size), Axis(label, 0, 104, marks=marks), height=310)
+    frame = Frame(counting("number of modes", shares.size), Axis(label, 0, 104, marks=marks), height=330)
     modes = np.arange(percent.size)
     steps = line(frame, modes, percent, "c1")
     size = float(np.clip(0.35 * frame.box[2] / shares.size, 1.2, 3.5))

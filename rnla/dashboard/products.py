@@ -158,7 +158,7 @@ def by_other_weights(result: Shown) -> dict[str, float]:
 def error_plot(lines: list[Curve], marks: list[Curve], x: Axis, y: Axis, count: int) -> str:
     """Error against draws, with the points of this job."""
     extra = {mark.style: mark for mark in marks}
-    frame = Frame(x, y, height=330, right=100)
+    frame = Frame(x, y, height=330, right=118)
     body = "".join(curve_marks(frame, line, discs=False) for line in lines)
     edge = frame.box[0] + frame.box[2] + 6
     ends = curves.spread([float(frame.down([line.ys[-1]])[0]) for line in lines], frame)
