@@ -75,7 +75,11 @@ def course(sea: Anomalies, mode: Mode, index: Array | None) -> str:
     ends = (float(years[0] - 1 / 24), float(years[-1] + 1 / 24))
     ticks = tuple((float(y), str(y)) for y in range(int(years[0]), int(years[-1]) + 1, 2))
     frame = Frame(
-        Axis("year", *ends, marks=ticks), linear("standard deviations", values, pad=0.12), height=330, bottom=88
+        Axis("year", *ends, marks=ticks),
+        linear("standard deviations", values, pad=0.12),
+        width=580,
+        height=330,
+        bottom=88,
     )
     marks = zero(frame) + line(frame, years, mode.series, "c1")
     if standard is None or index is None:
@@ -112,7 +116,7 @@ def runs(inside: Array) -> list[tuple[int, int]]:
 def key(frame: Frame) -> str:
     """Which line is which, under the plot."""
     y = frame.height - 28
-    entries = [("c1", "time series of mode 1", frame.left), ("c2", "Niño 3.4 index, standardised", frame.left + 180)]
+    entries = [("c1", "time series of mode 1", frame.left), ("c2", "Niño 3.4 index, standardised", frame.left + 200)]
     return "".join(
         f'<path class="line {style}" d="M{x:.0f} {y}h28"/><text x="{x + 35:.0f}" y="{y + 4}">{text}</text>'
         for style, text, x in entries

@@ -92,7 +92,7 @@ def test_every_spelling_of_an_option_that_may_be_absent_is_known():
     assert configured(spelt, {"needed": 1, "either": None, "choice": None}) == Spelt(1)
     with pytest.raises(ConfigError, match="choice='c' must be one of a, b or absent"):
         configured(spelt, {"needed": 1, "choice": "c"})
-    with pytest.raises(ConfigError, match="spelt needs needed; give"):
+    with pytest.raises(ConfigError, match="spelt needs needed: give it a value"):
         configured(spelt, {})
 
 

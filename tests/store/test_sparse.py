@@ -213,7 +213,7 @@ def test_nan_and_infinity_are_located(tmp_path, form, solve, bad):
     row, column = np.argwhere(A)[200].tolist()
     A[row, column] = bad
     grouped(FORMS[form], A, tmp_path / "a.zarr")
-    with pytest.raises(NonFiniteError, match=rf"1 entries.*row {row}, column {column}.*\({row}, {column}\)"):
+    with pytest.raises(NonFiniteError, match=rf"1 entry is.*row {row}, column {column}.*\({row}, {column}\)"):
         solve(rnla.open(tmp_path / "a.zarr"), 3)
 
 
