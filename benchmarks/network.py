@@ -115,7 +115,7 @@ def workers(folder: Path) -> str:
     """Two replicas on one worker process and on two, beside processes that know nothing of each other."""
     from distributed import Client, LocalCluster
 
-    X, y = data(160_000)  # 0.5 GB: each replica reads blocks of its own
+    X, y = data(320_000)  # 1 GB: each replica reads blocks of its own
     zarr.create_array(str(folder / "X"), data=X, chunks=(4096, N), compressors=None, overwrite=True)
     zarr.create_array(str(folder / "y"), data=y, chunks=(32_768,), overwrite=True)
     speeds = {}

@@ -69,7 +69,7 @@ def plan_training(
     blocks = sum(blocks_bytes(source, A.source, order) for source in sources if source not in copied)
     blocks += 4 * READERS * order.block_rows * (order.row_bytes if A.source in copied else 8)
     looks = max([strip_bytes(y.source), *(copying_bytes(source, order, machine.threads) for source in copied)])
-    draws = buffers * 3 * 8 * order.buffer_rows
+    draws = buffers * (3 + bool(held)) * 8 * order.buffer_rows
     wide = np.result_type(A.dtype, dtype).itemsize  # in which samples are centred and scaled
     vectors = (3 + regime.rule.moments) * p * item
     layers = 3 * item * sum(widths[1:])  # of a sample: values, slopes, and which of them are zero

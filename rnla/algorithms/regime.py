@@ -12,7 +12,7 @@ from rnla.errors import RequestError
 from rnla.kernels.layers import LOSSES, parameter_count
 from rnla.sweeps.orders import Sampling
 
-ROUND_SECONDS = 1.5  # of one replica in a round, beside which a task's 30 to 80 ms are little
+ROUND_SECONDS = 3.0  # of one replica in a round, beside which the 60 ms of a round trip with its parameters are little
 LEAST_ROUNDS = 4  # of an epoch, for several replicas
 
 FLOPS = 6.0  # of a sample, for each parameter: forward 2, backward 4
@@ -129,7 +129,7 @@ def step_seconds(widths: tuple[int, ...], batch: int) -> float:
 
 
 def default_steps(widths: tuple[int, ...], samples: int, batch: int, replicas: int) -> int:
-    """Local steps of a round: about 1.5 seconds of work, and several rounds an epoch when replicas are averaged."""
+    """Local steps of a round: about 3 seconds of work, and several rounds an epoch when replicas are averaged."""
     wanted = math.ceil(ROUND_SECONDS / step_seconds(widths, batch))
     of_epoch = math.ceil(samples / (batch * replicas))
     return min(wanted, of_epoch if replicas == 1 else math.ceil(of_epoch / LEAST_ROUNDS))

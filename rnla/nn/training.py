@@ -84,7 +84,7 @@ def train(  # noqa: PLR0913 - options are keywords
         keep the gradient unbiased. Draws are made within buffers of 32 blocks of 4 MB.
     replicas, local_steps : int
         K replicas make H steps each between averages. With H = 1 they average gradients: the same to rounding as one
-        replica with a batch K times as large. Default: about 1.5 s of work, at least four rounds an epoch. K and H
+        replica with a batch K times as large. Default: about 3 s of work, at least four rounds an epoch. K and H
         are part of the configuration: how many workers there are changes no bit.
     validation : float or int
         Share or number of the samples that are held out (at most 64 MB of them, kept in memory).

@@ -52,10 +52,10 @@ class Samples:
     token: str  # names this training, for what a process keeps of it
     limit: float | None = None  # at which the entries of a sample are cut off, above and below
 
-    def read(self, rows: slice) -> tuple[Any, Array]:
-        """Rows as they are stored, and what belongs to them."""
+    def read(self, rows: slice, scratch: Array | None) -> tuple[Any, Array]:
+        """Rows as they are stored, in `scratch` (bytes) if that can be, and what belongs to them."""
         n, width = self.X.shape[1], self.y.shape[1]
-        X = retried(lambda: self.X.read(rows, slice(0, n)), lambda: self.X.place(rows.start, 0))
+        X = retried(lambda: self.X.read(rows, slice(0, n), scratch), lambda: self.X.place(rows.start, 0))
         y = retried(lambda: self.y.read(rows, slice(0, width)), lambda: self.y.place(rows.start, 0))
         return X, densified(y)
 
@@ -100,23 +100,31 @@ def narrowed(rows: Array, dtype: DType) -> Array:
 
 
 class Filled(NamedTuple):
-    """Rows of a buffer."""
+    """Rows of a buffer, those among them that are held out too."""
 
     X: Any  # (r, n) as stored
     y: Array  # (r,) labels or (r, c) values
-    squares: Array | None  # (r,) |x|^2 + 1 of the rows as the network gets them, where draws need them
+    squares: Array | None  # (k,) |x|^2 + 1 of rows that may be taken, as the network gets them, where draws need them
 
 
 class Buffer:
     """Blocks side by side in memory, read by the threads of a pool."""
 
     def __init__(
-        self, samples: Samples, ranges: list[slice], pool: ThreadPoolExecutor, look: Callable[[], int]
+        self,
+        samples: Samples,
+        ranges: list[slice],
+        pool: ThreadPoolExecutor,
+        look: Callable[[], int],
+        room: Array | None = None,
     ) -> None:
-        self.samples, self.look = samples, look
-        counts = [samples.order.kept(rows) for rows in ranges]
-        edges, (total, n) = np.append(0, np.cumsum(counts)), (sum(counts), samples.X.shape[1])
-        self.X = None if holds_sparse(samples.X) else np.empty((total, n), samples.X.dtype)
+        self.samples, self.look, self.users = samples, look, 0
+        edges = np.append(0, np.cumsum([rows.stop - rows.start for rows in ranges]))
+        total, n = int(edges[-1]), samples.X.shape[1]
+        self.kept = samples.order.takeable(ranges)
+        fits = room is not None and len(room) >= total
+        self.room = room if fits or holds_sparse(samples.X) else np.empty((total, n), samples.X.dtype)
+        self.X = None if self.room is None else self.room[:total]
         self.y = (
             np.empty((total, samples.y.shape[1]), samples.dtype)
             if samples.classes is None
@@ -143,23 +151,21 @@ class Buffer:
         filled = self.rows()
         with self.lock:
             if self.draws is None or self.draws[0] != at.epoch:
-                self.draws = at.epoch, *self.samples.order.drawn(at, filled.squares, len(filled.y))
+                count = len(filled.y) if self.kept is None else len(self.kept)
+                chosen, weights = self.samples.order.drawn(at, filled.squares, count)
+                self.draws = at.epoch, chosen if self.kept is None else self.kept[chosen], weights
             return self.draws[1:]
 
     def _fill(self, rows: slice, place: slice) -> Any:
-        """Read a block and put the rows that may be taken in their place; sparse rows are given back."""
-        X, y = self.samples.read(rows)
+        """Read a block into its place; sparse rows are given back."""
+        here = None if self.X is None else self.X[place]
+        X, y = self.samples.read(rows, None if here is None else here.reshape(-1).view(np.uint8))
         self.look()
-        held = self.samples.order.held_out
-        out = held[np.searchsorted(held, rows.start) : np.searchsorted(held, rows.stop)] - rows.start
-        kept: Any = slice(None)
-        if out.size:
-            kept = np.ones(rows.stop - rows.start, bool)
-            kept[out] = False
-        self.y[place] = self.samples.targets(y[kept])
-        if self.X is None:
-            return X[kept] if out.size else X
-        self.X[place] = X[kept]
+        self.y[place] = self.samples.targets(y)
+        if here is None:
+            return X
+        if not (X.dtype == here.dtype and X.ctypes.data == here.ctypes.data and X.strides == here.strides):
+            here[...] = X
         return None
 
     def _squares(self, X: Any) -> Array | None:
@@ -171,7 +177,7 @@ class Buffer:
         for start in range(0, X.shape[0], step):
             rows = self.samples.view(X[start : start + step]).astype(np.float64)
             found[start : start + step] = 1.0 + np.einsum("ij,ij->i", rows, rows)
-        return found
+        return found if self.kept is None else found[self.kept]
 
 
 class Feed:
@@ -181,6 +187,7 @@ class Feed:
         self.samples, self.held = samples, held  # of each lane
         self.pool = ThreadPoolExecutor(READERS, thread_name_prefix="rnla-feed")
         self.buffers: dict[At, Buffer] = {}  # the one used last is the last
+        self.spare: list[Array] = []  # memory of buffers that were put out: the system would clear it anew
         self.lock = threading.Lock()
         self.bytes_read, self.peak = 0, Peak()
         self.users, self.left = 0, monotonic()
@@ -195,6 +202,7 @@ class Feed:
         """No more batches."""
         self.pool.shutdown(wait=True, cancel_futures=True)
         self.buffers.clear()
+        self.spare.clear()
 
     def batches(self, epoch: int, lane: int, start: int, stop: int, size: int) -> Iterator[Batch]:
         """Rows at places start .. stop - 1 of a lane in an epoch, so many at a time (the last may have fewer)."""
@@ -204,37 +212,41 @@ class Feed:
         while place < stop:
             number = int(np.searchsorted(edges, place, side="right")) - 1
             at = self.samples.order.key(At(epoch, lane, number))
-            buffer = self._buffer(at)
-            X, y, _ = buffer.rows()
-            self._ahead(at, last=number + 2 == len(edges))
-            first, count = int(edges[number]), int(edges[number + 1] - edges[number])
-            chosen, weights = buffer.drawn(at._replace(epoch=epoch))
-            while place < min(stop, first + count):
-                wanted = size - sum(len(part.y) for part in parts)
-                end = min(place + wanted, stop, first + count)
-                rows = chosen[place - first : end - first]
-                share = None if weights is None else weights[place - first : end - first]
-                parts.append(Batch(self.samples.view(X[rows]), y[rows], share))
-                place = end
-                if sum(len(part.y) for part in parts) == size or place == stop:
-                    yield _together(parts)
-                    parts = []
+            with self._used(at) as buffer:
+                X, y, _ = buffer.rows()
+                self._ahead(at, last=number + 2 == len(edges))
+                first, count = int(edges[number]), int(edges[number + 1] - edges[number])
+                chosen, weights = buffer.drawn(at._replace(epoch=epoch))
+                while place < min(stop, first + count):
+                    wanted = size - sum(len(part.y) for part in parts)
+                    end = min(place + wanted, stop, first + count)
+                    rows = chosen[place - first : end - first]
+                    share = None if weights is None else weights[place - first : end - first]
+                    parts.append(Batch(self.samples.view(X[rows]), y[rows], share))
+                    place = end
+                    if sum(len(part.y) for part in parts) == size or place == stop:
+                        yield _together(parts)
+                        parts = []
             del X, y, buffer  # held no longer than the feed holds them
 
-    def _buffer(self, at: At) -> Buffer:
+    @contextmanager
+    def _used(self, at: At) -> Iterator[Buffer]:
         """A buffer, filled; one that could not be read is read anew when it is wanted again."""
         with self.lock:
             found = self.buffers.pop(at, None)
             self._make_room(at.lane)
             self.buffers[at] = found = found or self._asked(at)
+            found.users += 1
         try:
-            found.rows()
+            yield found
         except Exception:
             with self.lock:
-                if self.buffers.get(at) is found:
+                if found.filled is None and self.buffers.get(at) is found:
                     del self.buffers[at]
             raise
-        return found
+        finally:
+            with self.lock:
+                found.users -= 1
 
     def _ahead(self, now: At, *, last: bool) -> None:
         """Ask for the buffer that follows in the lane, where there is room for two."""
@@ -253,13 +265,16 @@ class Feed:
         """Put out what was not used for longest in a lane, before another one is asked for."""
         mine = [at for at in self.buffers if at.lane == lane]
         for at in mine[: max(0, len(mine) + 1 - self.held)]:
-            del self.buffers[at]
+            out = self.buffers.pop(at)
+            if out.room is not None and out.filled is not None and not out.users:
+                self.spare = [out.room]
 
     def _asked(self, at: At) -> Buffer:
         order = self.samples.order
         ranges = spans(self.samples.X, order, order.blocks(at).tolist())
         self.bytes_read += sum(self.samples.read_bytes(rows) for rows in ranges)
-        return Buffer(self.samples, ranges, self.pool, self.peak.look)
+        room = self.spare.pop() if self.spare else None
+        return Buffer(self.samples, ranges, self.pool, self.peak.look, room)
 
 
 def _together(parts: list[Batch]) -> Batch:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, NamedTuple
@@ -121,10 +122,15 @@ class Order:
         shuffled = tile_generator(self.seed, f"blocks of epoch {epoch}", 0).permutation(self.block_counts.size)
         return shuffled[lane :: self.lanes]
 
-    def kept(self, rows: slice) -> int:
-        """How many of a range of rows may be taken."""
-        first, last = np.searchsorted(self.held_out, (rows.start, rows.stop)).tolist()
-        return int(rows.stop - rows.start - (last - first))
+    def takeable(self, ranges: Sequence[slice]) -> Array | None:
+        """Which rows of ranges, put side by side, may be taken; None: all."""
+        out, before = [], 0
+        for rows in ranges:
+            first, last = np.searchsorted(self.held_out, (rows.start, rows.stop))
+            out.append(self.held_out[first:last] - rows.start + before)
+            before += rows.stop - rows.start
+        held = np.concatenate(out)
+        return np.delete(np.arange(before), held) if held.size else None
 
     def drawn(self, at: At, squares: Array | None, count: int) -> tuple[Array, Array | None]:
         """Which of `count` rows of a buffer come one after the other, and weights that keep their mean unbiased."""

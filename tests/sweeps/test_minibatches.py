@@ -408,11 +408,29 @@ def test_threads_that_share_a_feed_get_what_they_get_alone(several, sampling, he
 
 def test_a_buffer_that_another_thread_put_out_is_no_trouble(several):
     feed = Feed(samples(rnla.open(matrix())))
-    feed._buffer(At(0, 0, 0))
-    feed._buffer(At(0, 0, 3))  # the other thread, in between
-    feed._ahead(At(0, 0, 3), last=False)
-    feed._ahead(At(0, 0, 0), last=False)
+    with feed._used(At(0, 0, 0)), feed._used(At(0, 0, 3)):  # the other thread, in between
+        feed._ahead(At(0, 0, 3), last=False)
+        feed._ahead(At(0, 0, 0), last=False)
     assert len(feed.buffers) == 2
+    feed.close()
+
+
+def test_memory_is_taken_up_again_when_nobody_uses_it_any_more(several):
+    feed = Feed(samples(rnla.open(matrix())), held=1)
+    with feed._used(At(0, 0, 0)) as first:
+        rows = first.rows().X.copy()
+        for number in (1, 2, 3):  # the first buffer is put out, and still in use
+            with feed._used(At(0, 0, number)) as other:
+                other.rows()
+                assert not np.shares_memory(other.room, first.room)
+        assert np.array_equal(first.rows().X, rows)
+    rooms = []
+    for number in (0, 1, 2):
+        with feed._used(At(1, 0, number)) as buffer:
+            buffer.rows()
+            rooms.append(buffer.room)
+    assert np.shares_memory(rooms[0], rooms[1])
+    assert np.shares_memory(rooms[1], rooms[2])
     feed.close()
 
 
