@@ -64,14 +64,14 @@ class Room:
     dtype: DType
     values: list[Array] = field(init=False)  # V_1 .. V_L
     slopes: list[Array] = field(init=False)  # D_1 .. D_L
-    dead: list[Array] = field(init=False)  # where V_k is zero
+    alive: list[Array] = field(init=False)  # where V_k is above zero
     ones: Array = field(init=False)
 
     def __post_init__(self) -> None:
         shapes = [(self.rows, width) for width in self.widths[1:]]
         self.values = [np.empty(shape, self.dtype) for shape in shapes]
         self.slopes = [np.empty(shape, self.dtype) for shape in shapes]
-        self.dead = [np.empty(shape, bool) for shape in shapes[:-1]]
+        self.alive = [np.empty(shape, bool) for shape in shapes[:-1]]
         self.ones = np.ones(self.rows, self.dtype)
 
 
@@ -106,9 +106,9 @@ def backward(net: list[Layer], X: Array, room: Room, into: list[Layer], keep: fl
         if number:
             below = room.slopes[number - 1][:rows]
             np.matmul(D, net[number].W.T, out=below)
-            dead = room.dead[number - 1][:rows]
-            np.less_equal(V, 0, out=dead)
-            np.copyto(below, 0, where=dead)
+            alive = room.alive[number - 1][:rows]
+            np.greater(V, 0, out=alive)
+            np.multiply(below, alive, out=below)  # copyto(where=) takes twenty times as long
             D = below
 
 
