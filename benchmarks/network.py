@@ -111,6 +111,20 @@ def alone(folder: str, start: Any, found: Any) -> None:
     found.put(ours(rnla.open(f"{folder}/X", threads=1), f"{folder}/y", (512, 512), epochs=1))
 
 
+def by_themselves(folder: Path, count: int) -> float:
+    """Samples a second of processes that know nothing of each other, together."""
+    context = multiprocessing.get_context("spawn")
+    start, found = context.Event(), context.Queue()
+    processes = [context.Process(target=alone, args=(str(folder), start, found)) for _ in range(count)]
+    for process in processes:
+        process.start()
+    start.set()
+    total = sum(float(found.get()) for _ in processes)
+    for process in processes:
+        process.join()
+    return total
+
+
 def workers(folder: Path) -> str:
     """Two replicas on one worker process and on two, beside processes that know nothing of each other."""
     from distributed import Client, LocalCluster
@@ -118,28 +132,22 @@ def workers(folder: Path) -> str:
     X, y = data(320_000)  # 1 GB: each replica reads blocks of its own
     zarr.create_array(str(folder / "X"), data=X, chunks=(4096, N), compressors=None, overwrite=True)
     zarr.create_array(str(folder / "y"), data=y, chunks=(32_768,), overwrite=True)
-    speeds = {}
-    for count in (1, 2):
-        with (
-            LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
-            Client(cluster),
-        ):
-            options = {"epochs": 1, "replicas": 2}
-            speeds[count] = turns(lambda: ours(folder / "X", folder / "y", (512, 512), **options))[0]  # noqa: B023
-    free = {}
-    context = multiprocessing.get_context("spawn")
-    for count in (1, 2):
-        start, found = context.Event(), context.Queue()
-        processes = [context.Process(target=alone, args=(str(folder), start, found)) for _ in range(count)]
-        for process in processes:
-            process.start()
-        start.set()
-        free[count] = sum(found.get() for _ in processes)
-        for process in processes:
-            process.join()
+
+    def on_workers(client: Client) -> float:
+        with client.as_current():
+            return ours(folder / "X", folder / "y", (512, 512), epochs=1, replicas=2)
+
+    local = partial(LocalCluster, threads_per_worker=1, dashboard_address="127.0.0.1:0")
+    with (
+        local(n_workers=1) as small, local(n_workers=2) as large,
+        Client(small, set_as_default=False) as one, Client(large, set_as_default=False) as two,
+    ):  # fmt: skip
+        speeds = turns(lambda: on_workers(one), lambda: on_workers(two))
+    free = turns(lambda: by_themselves(folder, 1), lambda: by_themselves(folder, 2))
+    names = "replicas on Dask workers", "processes of their own, the limit"
     rows = [
-        ("replicas on Dask workers", f"{speeds[1]:,.0f}", f"{speeds[2]:,.0f}", f"{speeds[2] / speeds[1]:.2f} x"),
-        ("processes of their own, the limit", f"{free[1]:,.0f}", f"{free[2]:,.0f}", f"{free[2] / free[1]:.2f} x"),
+        (name, f"{single:,.0f}", f"{double:,.0f}", f"{double / single:.2f} x")
+        for name, (single, double) in zip(names, (speeds, free), strict=True)
     ]
     return table(("784, 512, 512, 10", "one process, samples/s", "two", "two over one"), rows)
 

@@ -44,6 +44,18 @@ def test_twelve_thousand_images_and_64_neurons(digits, replicas):
     assert accuracy(*digits, "few X", "few y", (64,), replicas=replicas)[0] >= 0.95
 
 
+def test_what_is_held_out_tells_of_new_images(digits):
+    folder, known = digits
+    found = rnla.nn.train(rnla.nn.Network((784, 64, 10)), folder / "few X", folder / "few y", standardise=True)
+    Z = np.asarray(rnla.nn.predict(found, folder / "test")).astype("f8")
+    Z -= Z.max(axis=1, keepdims=True)
+    loss = (np.log(np.exp(Z).sum(axis=1)) - Z[np.arange(known.size), known]).mean()
+    assert (Z.argmax(axis=1) == known).mean() >= 0.95
+    assert (
+        loss < 1.25 * found.certificate.validation_loss
+    )  # 2.0, where means know what is held out and nothing is cut off
+
+
 @pytest.mark.slow
 def test_fifty_thousand_images_and_128_neurons_by_one_and_four_replicas(digits):
     alone, _ = accuracy(*digits, "X", "y", (128,))
