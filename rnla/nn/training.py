@@ -95,7 +95,8 @@ def train(  # noqa: PLR0913 - options are keywords
     weight_decay, clip : float
         Pull of parameters towards zero; largest norm of a gradient.
     averaging : bool
-        Take the mean of the parameters over the rounds of the second half of the epochs.
+        Take the mean of the parameters over the rounds of the second half of the epochs; nothing where patience ends
+        training before.
     outer_momentum, outer_rate : float
         Of the step towards the mean of the replicas (DiLoCo); 0 and 1: the mean.
     standardise : bool
