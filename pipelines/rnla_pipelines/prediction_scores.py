@@ -83,7 +83,7 @@ class Decisions:
 
     def decide(self, Z: Array) -> Array:
         """Numbers of classes, or -1 and 1."""
-        return decided(self.loss, Z if self.classes is None else Z[:, : self.classes.size])
+        return decided(self.loss, Z) if self.classes is None else Z[:, : self.classes.size].argmax(axis=1)
 
     def labels(self, Z: Array) -> Array:
         """Labels as they are written: classes themselves, where those are numbers."""
@@ -188,7 +188,7 @@ class Numbers:
 
 def label_type(classes: Array | None) -> DType:
     """Of the labels that are written: numbers of classes, or the classes themselves where those are numbers."""
-    return LABEL if classes is None or classes.dtype.kind not in "iuf" else classes.dtype
+    return LABEL if classes is None or classes.dtype.kind not in "biuf" else classes.dtype
 
 
 def tallied(

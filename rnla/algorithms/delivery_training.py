@@ -59,7 +59,8 @@ def scores_of(network: Network, held: HeldOut | None, loss: str, units: Units | 
         return Scores(baseline=0.5 * float(varying.sum()))
     those, scale = varying > 0, 1.0 if units is None else units.scale
     r2 = float((1.0 - left[those] / varying[those]).mean()) if those.any() else None
-    return Scores(None, 0.5 * float(varying.sum()), r2, math.sqrt(float((left * np.square(scale)).mean())))
+    rmse = math.hypot(*(np.sqrt(left) * scale)) / math.sqrt(left.size)
+    return Scores(None, 0.5 * float(varying.sum()), r2, rmse)
 
 
 def certificate_of(found: Training, made: Prepared, scores: Scores, diverged: str | None) -> TrainingCertificate:

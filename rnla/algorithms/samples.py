@@ -14,7 +14,7 @@ from rnla.algorithms.regime import Regime
 from rnla.algorithms.targets import strips, targets_of
 from rnla.algorithms.training import HeldOut
 from rnla.arrays import Array, DType
-from rnla.errors import RequestError
+from rnla.errors import RequestError, UnsupportedError
 from rnla.kernels.layers import blank_loss
 from rnla.streams import TILE_ROWS, uniform_rows
 from rnla.sweeps.copies import Copy, Copying, chunk_rows, copy, parts, worth_copying
@@ -24,7 +24,7 @@ from rnla.sweeps.orders import Order
 from rnla.sweeps.picking import Rows
 from rnla.sweeps.products import Product, SumOfSquares
 from rnla.sweeps.settling import settled_with
-from rnla.sweeps.source import Source, Workspace, touched_bytes
+from rnla.sweeps.source import Source, Workspace, holds_sparse, touched_bytes
 from rnla.sweeps.spans import Tally
 from rnla.sweeps.tasks import mapped
 
@@ -107,6 +107,9 @@ def prepared(
     if A.transform.weights is not None or A.transform.row_centre is not None or A.own_means:
         msg = "samples of a view whose rows are weighted or centred: take X itself, its columns centred and scaled"
         raise RequestError(msg)
+    if A.transform.missing != "error" and holds_sparse(A.source):
+        msg = "missing='mask' and 'impute-mean' are for dense data; replace NaN in the sparse matrix's data first"
+        raise UnsupportedError(msg)
     refuse_widths(network, n, y, m, loss)
     order = Order(m, row_bytes(A), regime.seed, regime.sampling, held, regime.lanes)
     targets = laid_out(targets_of(y), "targets", A, order, regime.epochs, rooms.y)

@@ -101,18 +101,22 @@ def moments_of(source: Source, without: Array | None = None) -> tuple[Array, Arr
     moments in one unit are those in another but for the power.
     """
     found, largest = Moments.of(source.shape[1]), np.zeros(source.shape[1])
-    unit = unit_of(largest)
+    unit, low, high = unit_of(largest), found.least.copy(), found.largest.copy()
     for at, block in strips(source):
         rows = rows_but(block, at, without).astype(np.float64)
         if not len(rows):
             continue
+        low, high = np.minimum(low, rows.min(axis=0)), np.maximum(high, rows.max(axis=0))
         larger = np.maximum(largest, np.abs(rows).max(axis=0))
         by = np.where(largest > 0, unit_of(larger) / unit, 1.0)
         found.mean, found.squares = found.mean * by, found.squares * by**2
         largest, unit = larger, unit_of(larger)
         found.take(rows * unit)
     rounding = found.count * np.finfo(np.float64).eps * np.abs(found.mean)  # of the mean, as in a sweep
-    return found.mean / unit, np.where(found.deviation <= rounding, 1.0, found.deviation / unit)
+    same = low == high  # whose mean is rounded by more than a target of a usual size
+    return np.where(same, low, found.mean / unit), np.where(
+        same | (found.deviation <= rounding), 1.0, found.deviation / unit
+    )
 
 
 def rows_but(block: Array, rows: slice, without: Array | None) -> Array:

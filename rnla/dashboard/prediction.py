@@ -194,7 +194,7 @@ def first_rows(result: Shown) -> str:
     if "label" in tall:
         labels = np.asarray(tall["label"].read(slice(0, rows), slice(0, 1)))[:, 0]
         classes = result.arrays.get("classes")
-        if classes is not None and classes.dtype.kind not in "iuf":  # names, which labels number
+        if classes is not None and classes.dtype.kind not in "biuf":  # names, which labels number
             labels = classes[labels]
         columns.append([str(label) for label in labels.tolist()])
         heads.append("class")

@@ -143,6 +143,27 @@ def test_descent_that_diverges_in_its_last_step_is_told(options):
     assert "standardise=True" in str(caught.value)
 
 
+@pytest.mark.parametrize("level", [0.1, 1e17 / 7, 1e17 / 3, 1e200])
+def test_a_target_that_is_the_same_everywhere_is_no_trouble(level):
+    X, _ = data()
+    y = np.stack([X[:, 0], np.full(len(X), level)], axis=1)
+    found = fitted(X, y, outputs=2, loss="square", standardise=True, learning_rate=0.02, epochs=10)
+    beside = fitted(X, y * [1, 0], outputs=2, loss="square", standardise=True, learning_rate=0.02, epochs=10)
+    assert np.array_equal(found.history["loss"], beside.history["loss"])
+    assert found.certificate.loss < 0.1
+    assert np.isfinite(found.certificate.validation_rmse)
+    assert found.network(X)[:, 1] == pytest.approx(level, rel=1e-2 if level < 1 else 1e-15, abs=0.1)
+
+
+@pytest.mark.parametrize("missing", ["mask", "impute-mean"])
+@pytest.mark.parametrize("standardise", [True, False])
+def test_sparse_samples_with_gaps_are_refused(missing, standardise):
+    X, y = data()
+    A = rnla.open(scipy.sparse.csr_array(X), missing=missing)
+    with pytest.raises(UnsupportedError, match="are for dense data"):
+        fitted(A, y, standardise=standardise)
+
+
 def test_samples_out_of_the_range_of_the_network_are_refused():
     X, y = data()
     with pytest.raises(NonFiniteError, match="out of the range of float32: centre and scale"):
