@@ -54,6 +54,12 @@ def refuse_inexact(entries: Array, rows: slice) -> None:
         raise UnsupportedError(msg)
 
 
+def within(indices: Array, rows: slice) -> Array:
+    """Those of sorted indices that lie in a range of rows, counted from its first."""
+    first, last = np.searchsorted(indices, (rows.start, rows.stop))
+    return np.asarray(indices[first:last] - rows.start)
+
+
 def accumulator_dtype(dtype: Any) -> DType:
     """Type of partial sums over data of this type: float64 or complex128."""
     wide: DType = np.dtype(np.complex128 if np.dtype(dtype).kind == "c" else np.float64)

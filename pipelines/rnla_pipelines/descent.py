@@ -12,6 +12,7 @@ from rnla.algorithms.forecasts import Machine
 from rnla.algorithms.planning import Plan
 from rnla.algorithms.planning_training import Given, plan_study
 from rnla.algorithms.regime import SAMPLINGS
+from rnla.algorithms.samples import stored_bytes
 from rnla.algorithms.studies import Asked, Study, beside, checked_study, gradients, study
 from rnla.arrays import Array
 from rnla.cluster.resources import Resources
@@ -19,7 +20,6 @@ from rnla.errors import ConfigError
 from rnla.jobs.pipelines import Delivered, Pipeline, Place
 from rnla.opening import open_column
 from rnla.sweeps.matrix import Matrix
-from rnla.sweeps.source import touched_bytes
 from rnla_pipelines.labels import check_labels, labels, unlabelled
 
 
@@ -82,7 +82,7 @@ def planned(A: Matrix, config: StudyConfig, found: Resources) -> Plan:
     plan = plan_study(Given(features(A, config), y, size), runs, config.epochs, config.steps, machine)
     if config.truth is None:
         return plan
-    bytes_read = plan.bytes_read + column_bytes(open_column(config.truth))
+    bytes_read = plan.bytes_read + stored_bytes(open_column(config.truth))
     return replace(plan, bytes_read=bytes_read, passes=bytes_read / max(1, size))
 
 
@@ -100,14 +100,9 @@ def run(A: Matrix, config: StudyConfig, place: Place) -> Delivered:
     return Delivered(study_arrays(found), found.certificate, "whole gradients and samples")
 
 
-def column_bytes(column: Matrix) -> int:
-    """Bytes of a column that is read as a whole."""
-    return touched_bytes(column.source, slice(0, column.shape[0]))
-
-
 def whole(column: Matrix) -> Array:
     """A column in memory; its meter counts the read."""
-    column.meter.read(column_bytes(column))
+    column.meter.read(stored_bytes(column))
     return np.asarray(column.source.read(slice(0, column.shape[0]), slice(0, 1))[:, 0])
 
 

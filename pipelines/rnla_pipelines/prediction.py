@@ -18,7 +18,7 @@ from rnla.algorithms.network import Network, predicted, seen_by
 from rnla.algorithms.planning import Plan
 from rnla.algorithms.planning_training import plan_prediction
 from rnla.algorithms.samples import refuse_widths, stored_bytes
-from rnla.algorithms.targets import STRIP_ENTRIES, Coded, targets_of
+from rnla.algorithms.targets import STRIP_ENTRIES, coded, named
 from rnla.algorithms.trained import Trained
 from rnla.arrays import Array
 from rnla.cluster.resources import Resources
@@ -99,7 +99,7 @@ def network_of(found: Trained | Network) -> Network:
 
 def loss_of(found: Trained | Network, config: PredictConfig) -> str | None:
     """What outputs mean, as the training says or the options."""
-    trained = found.record.get("config", {}).get("loss") if isinstance(found, Trained) else None
+    trained = found.loss if isinstance(found, Trained) else None
     if config.loss is not None and trained not in {None, config.loss}:
         msg = f"loss={config.loss!r}, and the network was trained by {trained!r}: leave it out"
         raise ConfigError(msg)
@@ -122,9 +122,9 @@ def view(A: Matrix, config: PredictConfig) -> Matrix:
     refuse_widths(net, net.widths[0], y, A.shape[0], loss)
     classes = classes_of(found)
     if classes is not None and label_type(classes) != classes.dtype:
-        names = ", ".join(map(str, classes[:3].tolist())) + (", ..." if classes.size > 3 else "")
         msg = (
-            f"the network tells names apart ({names}), and labels of a store are numbers: score it by Classifier.score"
+            f"the network tells names apart ({named(classes, 3)}), and labels of a store are numbers: score it by "
+            "Classifier.score"
         )
         raise ConfigError(msg)
     return A
@@ -154,12 +154,6 @@ def known(A: Matrix, config: PredictConfig) -> Matrix | None:
 def classes_of(found: Trained | Network) -> Array | None:
     """What outputs stand for, where the training numbered classes."""
     return found.classes if isinstance(found, Trained) else None
-
-
-def coded(y: Matrix, found: Trained | Network) -> Matrix:
-    """Targets as the network was trained on them: classes by their numbers."""
-    classes = classes_of(found)
-    return y if classes is None else Matrix(Coded(targets_of(y), classes), runner=y.runner)
 
 
 def others(A: Matrix, config: PredictConfig) -> dict[str, Matrix]:
@@ -220,7 +214,8 @@ def run(A: Matrix, config: PredictConfig, place: Place) -> Delivered:
     classes = classes_of(found)
     truth = None
     if y is not None:
-        truth = kept(A, coded(y, found), str(loss), net.widths[-1], net.dtype, place.workspace, rows)
+        y = y if classes is None else coded(y, classes)
+        truth = kept(A, y, str(loss), net.widths[-1], net.dtype, place.workspace, rows)
     limit = found.limit if isinstance(found, Trained) else None
     values = predicted(net, X if X.settled else settled(X), place.workspace, limit)
     label = None

@@ -7,14 +7,13 @@ from typing import Literal
 
 import numpy as np
 
-from rnla.algorithms.delivery_training import Units, told_of
+from rnla.algorithms.delivery_training import told_of
 from rnla.algorithms.forecasts import Machine
 from rnla.algorithms.network import Network
 from rnla.algorithms.planning import Plan
 from rnla.algorithms.planning_training import Given, plan_training
 from rnla.algorithms.regime import OPTIONS, Regime, checked_regime
-from rnla.algorithms.samples import Rooms, held_count, held_rows, limit_of, prepared, refuse_widths, standardised
-from rnla.algorithms.targets import standard
+from rnla.algorithms.samples import Rooms, held_count, held_rows, limit_of, prepared, standardised
 from rnla.algorithms.training import Descent, trained
 from rnla.cluster.resources import Resources
 from rnla.errors import DivergedError
@@ -128,17 +127,16 @@ def run(A: Matrix, config: TrainConfig, place: Place) -> Delivered:
     X = features(A, config)
     start, asked = network(X, config), regime(X, config)
     left_out = held_rows(*X.shape, start.dtype.itemsize, config.validation, config.seed)
-    y, limit = place.others["labels"], limit_of(X.shape[1]) if config.standardise else None
-    refuse_widths(start, X.shape[1], y, X.shape[0], config.loss)
-    seen, *units = standard(y, left_out) if scaled(config) else (y,)
-    made = prepared(X, seen, start, asked, left_out, Rooms(place.workspace, place.workspace), limit)
+    y, rooms = place.others["labels"], Rooms(place.workspace, place.workspace)
+    limit = limit_of(X.shape[1]) if config.standardise else None
+    made = prepared(X, y, start, asked, left_out, rooms, limit, scaled=scaled(config))
     descent = Descent(start, made.samples, made.held_out, asked, X, say=place.note, check=place.check)
     told = None
     try:
         found = trained(descent, place.checkpoints)
     except DivergedError as error:  # the last finite network is a result too
         found, told = error.so_far, str(error)
-    arrays, proof = told_of(found, made, config.loss, Units(*units) if units else None, told)
+    arrays, proof = told_of(found, made, config.loss, told)
     return Delivered(arrays, proof, config.optimizer)
 
 

@@ -11,30 +11,15 @@ import numpy as np
 from rnla.algorithms.delivery import Named
 from rnla.algorithms.network import Network
 from rnla.algorithms.results import Cost
-from rnla.algorithms.samples import Prepared
+from rnla.algorithms.samples import Prepared, Units
 from rnla.algorithms.trained import Trained, TrainingCertificate, history_of
 from rnla.algorithms.training import COLUMNS, HeldOut, Training
 from rnla.arrays import Array
-from rnla.kernels.layers import decided, layers
+from rnla.kernels.layers import decided
 
 SEEN = ("centre", "scale", "fill", "limit")  # the view in which samples are seen, by name
 ARRAYS = ("centre", "scale", "fill", "classes", "confusion")  # of `Trained`, where they are known, ...
 NUMBERS = ("limit", "baseline")  # ... and its numbers
-
-
-class Units(NamedTuple):
-    """Of targets that were centred and scaled for descent."""
-
-    centre: Array  # (c,)
-    scale: Array  # (c,)
-
-    def of(self, network: Network) -> Network:
-        """A network whose outputs are in units of the targets, in float64: its last layer is scaled and moved."""
-        parameters = network.parameters.astype(np.float64)
-        last = layers(parameters, network.widths)[-1]
-        last.W[...] *= self.scale
-        last.b[...] = last.b * self.scale + self.centre
-        return Network(network.widths, dtype="float64", seed=network.seed, parameters=parameters)
 
 
 class Scores(NamedTuple):
@@ -97,12 +82,10 @@ class Told(NamedTuple):
     certificate: TrainingCertificate
 
 
-def told_of(
-    found: Training, made: Prepared, loss: str, units: Units | None = None, diverged: str | None = None
-) -> Told:
+def told_of(found: Training, made: Prepared, loss: str, diverged: str | None = None) -> Told:
     """The layers, the view in which samples are seen, the history, and what is known of the samples held out."""
-    scores = scores_of(found.network, made.held_out, loss, units)
-    network = found.network if units is None else units.of(found.network)
+    scores = scores_of(found.network, made.held_out, loss, made.units)
+    network = found.network if made.units is None else made.units.of(found.network)
     transform, limit = made.samples.transform, made.samples.limit
     seen = (transform.centre, transform.scale, transform.fill, limit)
     arrays = layer_arrays(network) | seen_arrays(seen, history_of(found.history)) | score_arrays(scores)

@@ -11,11 +11,11 @@ import numpy as np
 
 from rnla.algorithms.network import Network, seen_by
 from rnla.algorithms.regime import Regime
-from rnla.algorithms.targets import strips, targets_of
+from rnla.algorithms.targets import standard, strips, targets_of
 from rnla.algorithms.training import HeldOut
-from rnla.arrays import Array, DType
-from rnla.errors import RequestError, UnsupportedError
-from rnla.kernels.layers import blank_loss
+from rnla.arrays import Array, DType, within
+from rnla.errors import RequestError
+from rnla.kernels.layers import blank_loss, layers
 from rnla.streams import TILE_ROWS, uniform_rows
 from rnla.sweeps.copies import Copy, Copying, chunk_rows, copy, parts, worth_copying
 from rnla.sweeps.matrix import Matrix
@@ -26,6 +26,7 @@ from rnla.sweeps.products import Product, SumOfSquares
 from rnla.sweeps.settling import settled_with
 from rnla.sweeps.source import Source, Workspace, holds_sparse, touched_bytes
 from rnla.sweeps.spans import Tally
+from rnla.sweeps.sparse import refuse_gaps
 from rnla.sweeps.tasks import mapped
 
 MOST_HELD_BYTES = 64 << 20  # of samples held out, in memory
@@ -35,12 +36,28 @@ FARTHEST = 10.0  # deviations from the mean that a standardised sample keeps, as
 STRIP_ROWS = 64 * TILE_ROWS  # for which numbers are drawn at once
 
 
+class Units(NamedTuple):
+    """Of targets that were centred and scaled for descent."""
+
+    centre: Array  # (c,)
+    scale: Array  # (c,)
+
+    def of(self, network: Network) -> Network:
+        """A network whose outputs are in units of the targets, in float64: its last layer is scaled and moved."""
+        parameters = network.parameters.astype(np.float64)
+        last = layers(parameters, network.widths)[-1]
+        last.W[...] *= self.scale
+        last.b[...] = last.b * self.scale + self.centre
+        return Network(network.widths, dtype="float64", seed=network.seed, parameters=parameters)
+
+
 @dataclass(frozen=True, eq=False)
 class Prepared:
     """Samples, and those of them that are held out."""
 
     samples: Samples
     held_out: HeldOut | None
+    units: Units | None  # of targets that were standardised
 
 
 class Rooms(NamedTuple):
@@ -97,20 +114,23 @@ def prepared(
     held: Array,
     rooms: Rooms,
     limit: float | None = None,
+    *,
+    scaled: bool = False,
 ) -> Prepared:
     """Samples in the precision of the network, those of rows `held` held out; one read of A and one of y.
 
-    Means and deviations are those of the others; samples are cut off at -limit and limit. Where they have room and
+    Targets are standardised if they are to be `scaled`, which is a read of y more. Means and deviations are those of
+    the rows that are not held out; samples are cut off at -limit and limit. Where they have room and
     chunks that do not fit the blocks of the order, those reads copy them.
     """
     loss, (m, n), outputs = regime.loss, A.shape, network.widths[-1]
     if A.transform.weights is not None or A.transform.row_centre is not None or A.own_means:
         msg = "samples of a view whose rows are weighted or centred: take X itself, its columns centred and scaled"
         raise RequestError(msg)
-    if A.transform.missing != "error" and holds_sparse(A.source):
-        msg = "missing='mask' and 'impute-mean' are for dense data; replace NaN in the sparse matrix's data first"
-        raise UnsupportedError(msg)
+    if holds_sparse(A.source):
+        refuse_gaps(A.transform)
     refuse_widths(network, n, y, m, loss)
+    y, *moments = standard(y, held) if scaled else (y,)
     order = Order(m, row_bytes(A), regime.seed, regime.sampling, held, regime.lanes)
     targets = laid_out(targets_of(y), "targets", A, order, regime.epochs, rooms.y)
     known, blank = checked_targets(targets, loss, outputs, network.dtype, held)
@@ -121,6 +141,7 @@ def prepared(
     settled, (lines, *_) = settled_with(view, *wanted, without=held if held.size else None)
     if A.transform.missing != "error":  # treated in every batch, counted in this read
         A.meter.tallies.append(Tally(missing=A.meter.tallies[-1].nonfinite))
+    units = Units(*moments) if scaled else None
     signs = loss == "hinge" and outputs == 1
     classes = None if loss == "square" else (-1, 1) if signs else (0, outputs - 1)
     samples = Samples(
@@ -137,8 +158,8 @@ def prepared(
         limit,
     )
     if not held.size:
-        return Prepared(samples, None)
-    return Prepared(samples, HeldOut(samples.view(lines), samples.targets(known)))
+        return Prepared(samples, None, units)
+    return Prepared(samples, HeldOut(samples.view(lines), samples.targets(known)), units)
 
 
 def laid_out(source: Source, name: str, A: Matrix, order: Order, epochs: int, room: Workspace | None) -> Source:
@@ -182,7 +203,7 @@ def checked_targets(source: Source, loss: str, outputs: int, dtype: DType, held:
             refuse_far(found, rows, dtype)
         else:
             refuse_labels(found[:, 0], rows, loss, outputs)
-        kept.append(found[held[(held >= rows.start) & (held < rows.stop)] - rows.start])
+        kept.append(found[within(held, rows)])
         total += blank_loss(loss, found, outputs)
     return np.concatenate(kept), total / source.shape[0]
 

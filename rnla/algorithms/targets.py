@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from rnla.arrays import Array, DType
+from rnla.arrays import Array, DType, within
 from rnla.errors import NonFiniteError, RequestError, UnsupportedError
 from rnla.kernels.sparse import densified
 from rnla.sweeps.matrix import Matrix
@@ -84,6 +84,11 @@ class Moments:
         """The standard deviation of each column: (c,)."""
         return np.asarray(np.sqrt(self.squares / max(self.count, 1)))
 
+    def scale(self, by: Array) -> None:
+        """The moments of columns times positive numbers: (c,)."""
+        self.mean, self.squares = self.mean * by, self.squares * by**2
+        self.least, self.largest = self.least * by, self.largest * by
+
     def take(self, rows: Array) -> None:
         """Some rows more: (p, c) float64."""
         own, more = rows.mean(axis=0), self.count + len(rows)
@@ -101,30 +106,19 @@ def moments_of(source: Source, without: Array | None = None) -> tuple[Array, Arr
     moments in one unit are those in another but for the power.
     """
     found, largest = Moments.of(source.shape[1]), np.zeros(source.shape[1])
-    unit, low, high = unit_of(largest), found.least.copy(), found.largest.copy()
+    unit = unit_of(largest)
     for at, block in strips(source):
-        rows = rows_but(block, at, without).astype(np.float64)
+        rows = (block if without is None else np.delete(block, within(without, at), axis=0)).astype(np.float64)
         if not len(rows):
             continue
-        low, high = np.minimum(low, rows.min(axis=0)), np.maximum(high, rows.max(axis=0))
         larger = np.maximum(largest, np.abs(rows).max(axis=0))
-        by = np.where(largest > 0, unit_of(larger) / unit, 1.0)
-        found.mean, found.squares = found.mean * by, found.squares * by**2
+        found.scale(np.where(largest > 0, unit_of(larger) / unit, 1.0))
         largest, unit = larger, unit_of(larger)
         found.take(rows * unit)
     rounding = found.count * np.finfo(np.float64).eps * np.abs(found.mean)  # of the mean, as in a sweep
-    same = low == high  # whose mean is rounded by more than a target of a usual size
-    return np.where(same, low, found.mean / unit), np.where(
-        same | (found.deviation <= rounding), 1.0, found.deviation / unit
-    )
-
-
-def rows_but(block: Array, rows: slice, without: Array | None) -> Array:
-    """Rows of a strip but for some, by their sorted indices."""
-    if without is None:
-        return block
-    first, last = np.searchsorted(without, (rows.start, rows.stop))
-    return np.delete(block, without[first:last] - rows.start, axis=0) if last > first else block
+    same = found.least == found.largest  # whose mean is rounded by more than a target of a usual size
+    constant = same | (found.deviation <= rounding)
+    return np.where(same, found.least, found.mean) / unit, np.where(constant, 1.0, found.deviation / unit)
 
 
 def size_of(source: Source) -> tuple[float, float]:
@@ -157,6 +151,16 @@ def standard(y: Matrix, without: Array | None = None) -> tuple[Matrix, Array, Ar
     centre, scale = moments_of(source, without)
     y.meter.read(look_bytes(source))
     return Matrix(Scaled(source, centre, scale), runner=y.runner, meter=y.meter), centre, scale
+
+
+def coded(y: Matrix, classes: Array) -> Matrix:
+    """Labels as their places among the classes."""
+    return Matrix(Coded(targets_of(y), classes), runner=y.runner, meter=y.meter)
+
+
+def named(classes: Array, most: int) -> str:
+    """The first classes, in words."""
+    return ", ".join(map(str, classes[:most].tolist())) + (", ..." if classes.size > most else "")
 
 
 def classes_of(source: Source) -> Array:
@@ -245,9 +249,8 @@ class Coded(Recoded):
         found = densified(self.inner.read(rows, columns))
         codes = np.minimum(np.searchsorted(self.classes, found), self.classes.size - 1)
         if (odd := self.classes[codes] != found).any():
-            at, names = int(np.flatnonzero(odd[:, 0])[0]), ", ".join(map(str, self.classes[:SHOWN].tolist()))
-            more = ", ..." if self.classes.size > SHOWN else ""
-            msg = f"label {rows.start + at} is {found[at, 0]}, and the classes are {names}{more}"
+            at = int(np.flatnonzero(odd[:, 0])[0])
+            msg = f"label {rows.start + at} is {found[at, 0]}, and the classes are {named(self.classes, SHOWN)}"
             raise RequestError(msg)
         return np.asarray(codes)
 

@@ -14,7 +14,7 @@ import numpy as np
 from rnla.algorithms.network import Network
 from rnla.algorithms.regime import OPTIONS
 from rnla.algorithms.samples import held_count
-from rnla.algorithms.targets import Coded, classes_of, look_bytes, targets_of
+from rnla.algorithms.targets import classes_of, coded, look_bytes, targets_of
 from rnla.algorithms.trained import Trained
 from rnla.arrays import Array
 from rnla.checks import flag, integer
@@ -193,8 +193,8 @@ class Classifier(ClassifierMixin, _Fitted):  # type: ignore[misc]
         else:
             A, labels = self._opened(X, y)
             self.classes_ = classes_of(targets_of(labels))
-            targets = Matrix(Coded(labels.source, self.classes_), runner=labels.runner)
-            targets.meter.read(look_bytes(labels.source))
+            labels.meter.read(look_bytes(labels.source))
+            targets = coded(labels, self.classes_)
         self._trained(asked, A, targets, "cross-entropy", max(2, self.classes_.size))
         self.trained_ = replace(self.trained_, classes=self.classes_)
         return self

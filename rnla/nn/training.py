@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from rnla.algorithms.delivery_training import Units, told_of, trained_from
+from rnla.algorithms.delivery_training import told_of, trained_from
 from rnla.algorithms.network import Network, predicted
 from rnla.algorithms.regime import checked_regime
-from rnla.algorithms.samples import Rooms, held_rows, limit_of, prepared, refuse_widths, standardised
-from rnla.algorithms.targets import standard
+from rnla.algorithms.samples import Rooms, held_rows, limit_of, prepared, standardised, stored_bytes
 from rnla.algorithms.trained import Trained
 from rnla.algorithms.training import Descent, Training, trained
 from rnla.checks import flag, integer
@@ -25,7 +24,6 @@ from rnla.records import input_record
 from rnla.sweeps.copies import epoch_bytes, worth_copying
 from rnla.sweeps.matrix import Matrix
 from rnla.sweeps.orders import Order
-from rnla.sweeps.source import touched_bytes
 from rnla.temporaries import Desk, desk
 
 
@@ -175,20 +173,17 @@ def fitted(
     m, n = A.shape
     held = held_rows(m, n, network.dtype.itemsize, validation, options["seed"])
     regime = checked_regime(network.widths, m - held.size, held.size, **options)
-    refuse_widths(network, n, y, m, regime.loss)
     record = {"config": kept_options(network, options, validation, standardise=columns), "input": input_record(A)}
     A.meter.tallies.extend(y.meter.tallies)  # of who looked at the targets before
     A, y = standardised(A) if columns else A, replace(y, meter=A.meter)
-    seen, *units = standard(y, held) if targets else (y,)
     room = aside(A)
     rooms, limit = Rooms(y=None if room is None else room.workspace), limit_of(n) if columns else None
-    made = prepared(A, seen, network, regime, held, rooms, limit)
+    made = prepared(A, y, network, regime, held, rooms, limit, scaled=targets)
     if worth_copying(A.source, A.source, made.samples.order, regime.epochs):
         warn_of_chunks(A, made.samples.order)
-    scale = Units(*units) if units else None
 
     def told(found: Training, diverged: str | None = None) -> Trained:
-        arrays, proof = told_of(found, made, regime.loss, scale, diverged)
+        arrays, proof = told_of(found, made, regime.loss, diverged)
         plain = {name: array for name, (array, _) in arrays.items()}
         return trained_from(plain, proof, cost_of(A, found.seconds, y), record, network.seed)
 
@@ -201,7 +196,7 @@ def fitted(
 
 def warn_of_chunks(A: Matrix, order: Order) -> None:
     """A warning that chunks are decoded over and over, with what helps."""
-    times = epoch_bytes(A.source, A.source, order) / touched_bytes(A.source, slice(0, A.shape[0]))
+    times = epoch_bytes(A.source, A.source, order) / stored_bytes(A)
     warnings.warn(
         f"each epoch decodes the samples {times:.1f} times: their chunks are decoded whole and do not fit blocks of "
         f"{order.block_rows:,} rows. Write them anew (rnla rechunk), or train by a job (rnla run train), which copies",

@@ -20,7 +20,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from rnla.arrays import Array
+from rnla.arrays import Array, within
 from rnla.streams import tile_generator
 
 Sampling = Literal["permutation", "replacement", "norm-squared"]
@@ -126,8 +126,7 @@ class Order:
         """Which rows of ranges, put side by side, may be taken; None: all."""
         out, before = [], 0
         for rows in ranges:
-            first, last = np.searchsorted(self.held_out, (rows.start, rows.stop))
-            out.append(self.held_out[first:last] - rows.start + before)
+            out.append(within(self.held_out, rows) + before)
             before += rows.stop - rows.start
         held = np.concatenate(out)
         return np.delete(np.arange(before), held) if held.size else None

@@ -15,7 +15,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 import scipy.sparse
 
-from rnla.arrays import Array, accumulator_dtype, wide
+from rnla.arrays import Array, accumulator_dtype, wide, within
 from rnla.errors import UnsupportedError
 from rnla.kernels.dense import column_sums, squared_column_norms
 from rnla.kernels.sparse import densified
@@ -302,14 +302,13 @@ def _about_mean(A: Array, count: Array, present: Array | None = None) -> tuple[A
 
 def rows_but(block: Block, without: Array) -> Block | None:
     """A block, of a view that does the same to all rows, less rows of A by their sorted indices; None: none is left."""
-    first, last = np.searchsorted(without, (block.rows.start, block.rows.stop))
-    if first == last:
+    out = within(without, block.rows)
+    if not out.size:
         return block
-    kept = np.ones(block.rows.stop - block.rows.start, bool)
-    kept[without[first:last] - block.rows.start] = False
-    if not kept.any():
+    kept = np.delete(np.arange(block.rows.stop - block.rows.start), out)
+    if not kept.size:
         return None
-    lines = block.lines(np.flatnonzero(kept))
+    lines = block.lines(kept)
     sparse = scipy.sparse.issparse(lines)
     return Sparse(lines, block.rows, block.dtype, Transform()) if sparse else Dense(lines, None, block.rows)
 

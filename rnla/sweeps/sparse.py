@@ -25,13 +25,18 @@ DENSE_BYTES = 8 << 20  # rows that are made dense at once, for products that nee
 SPARSE_SHARE = 0.1  # stored entries above which A^H A is sooner multiplied from rows made dense
 
 
+def refuse_gaps(transform: Transform) -> None:
+    """UnsupportedError for a view of sparse data whose missing entries are to be masked or imputed."""
+    if transform.missing != "error":
+        msg = "missing='mask' and 'impute-mean' are for dense data; replace NaN in the sparse matrix's data first"
+        raise UnsupportedError(msg)
+
+
 class Sparse:
     """A CSR block under a view."""
 
     def __init__(self, raw: Any, rows: slice, dtype: DType, transform: Transform) -> None:
-        if transform.missing != "error":
-            msg = "missing='mask' and 'impute-mean' are for dense data; replace NaN in the sparse matrix's data first"
-            raise UnsupportedError(msg)
+        refuse_gaps(transform)
         refuse_inexact(raw.data, rows)
         self.rows = rows
         self.unit = transform.unit
